@@ -1,0 +1,176 @@
+"""The store's port: everything the engine keeps, and the guarantees every backend gives.
+
+- A call that returns has been committed durably; a call that raises StoreError has changed nothing.
+- `accept` and `commit` are atomic: order, attempts, keys and events together or not at all.
+- Event sequence numbers rise by one without gaps in commit order.
+- `commit` is fenced: it raises Stale when another epoch holds the order or its version moved on.
+- Reads see every write that returned before they began.
+- Every read of a caller's data takes the tenant and never shows another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from engine.core.policy.records import (
+    AttemptRecord,
+    Event,
+    LoadedOrder,
+    NewEvent,
+    OrderRecord,
+    OrderState,
+    StoredLabel,
+)
+
+
+class StoreError(Exception):
+    """The store could not do it; nothing was changed. The message names the cause and the remedy."""
+
+
+class Stale(StoreError):
+    """Somebody else wrote this order since it was read, or holds its lease: read it again."""
+
+
+class StoreUnsafe(StoreError):
+    """The store refuses to open: wrong SQLite version, newer schema, second engine on one file…"""
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """Keys of one creation. `body_hash` is a digest of the normalised request without its request_id."""
+
+    request_id: str
+    body_hash: bytes
+
+
+class AcceptKind(StrEnum):
+    """How a creation ended."""
+
+    CREATED = "CREATED"
+    REPLAYED = "REPLAYED"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    REFERENCE_REUSED = "REFERENCE_REUSED"
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """`order` is the new order, or the one that already holds the key."""
+
+    kind: AcceptKind
+    order: LoadedOrder
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One step of an order: the order as it shall be (its `version` as it was read), attempts written, events."""
+
+    order: OrderRecord
+    attempts: tuple[AttemptRecord, ...] = ()
+    events: tuple[NewEvent, ...] = ()
+
+
+class OrderFilter(msgspec.Struct, frozen=True):
+    """Narrows a listing. Empty fields match everything."""
+
+    states: tuple[OrderState, ...] = ()
+    carriers: tuple[str, ...] = ()
+    reference_prefix: str = ""
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+class Store(Protocol):
+    """See the module's docstring for what every method promises."""
+
+    async def accept(
+        self, order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent], keys: Idempotency
+    ) -> Accepted:
+        """Create an order unless one of its keys (request_id, reference) is taken.
+
+        Same key and body_hash: REPLAYED with the order as it is now. Another body: REQUEST_ID_REUSED or
+        REFERENCE_REUSED. A reference whose order is FAILED or CANCELLED is free again for a request with a
+        new, non-empty request_id. Keys of a tenant never meet those of another.
+        """
+        ...
+
+    async def commit(self, change: Change) -> OrderRecord:
+        """Write one step; returns the order with its new version. Raises Stale."""
+        ...
+
+    async def get_order(self, tenant: str, order_id: str) -> LoadedOrder | None:
+        """One order, None when this tenant has none by that id."""
+        ...
+
+    async def get_order_by_reference(self, tenant: str, reference: str) -> LoadedOrder | None:
+        """The newest order under the merchant's reference."""
+        ...
+
+    async def get_order_by_attempt(self, account_id: str, reference: str) -> LoadedOrder | None:
+        """The order whose attempt at this account carries our carrier reference (for pushes)."""
+        ...
+
+    async def list_orders(
+        self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int
+    ) -> list[LoadedOrder]:
+        """Orders by ascending order_id, those greater than `after` ("" = from the start)."""
+        ...
+
+    async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
+        """Take over (set lease_epoch to `epoch`) and return orders with due_time <= now, oldest first.
+
+        Orders that this epoch already holds are returned only when due; those of another epoch always
+        count as due, since the engine that held them is gone (one engine per store file).
+        """
+        ...
+
+    async def events_after(
+        self, tenant: str, sequence: int, *, limit: int
+    ) -> list[Event]:
+        """Events of a tenant with a greater sequence, ascending."""
+        ...
+
+    async def first_sequence(self) -> int:
+        """Sequence of the oldest event still kept (0 when none): older cursors have expired."""
+        ...
+
+    async def last_sequence(self) -> int:
+        """Sequence of the newest committed event, 0 when none."""
+        ...
+
+    async def put_label(self, tenant: str, label: StoredLabel) -> None:
+        """Keep a carrier-made label; the last one for a waybill wins."""
+        ...
+
+    async def get_label(self, tenant: str, order_id: str, waybill_number: str) -> StoredLabel | None:
+        """A kept label."""
+        ...
+
+    async def count_by_state(self) -> dict[OrderState, int]:
+        """Orders per state over all tenants (for metrics)."""
+        ...
+
+    async def next_epoch(self) -> int:
+        """A number greater than any given before: the identity of this engine process for leases."""
+        ...
+
+    async def put_state(self, key: str, value: bytes) -> None:
+        """Keep a small piece of engine state (limiter positions) across restarts."""
+        ...
+
+    async def get_state(self, key: str) -> bytes | None:
+        """What `put_state` kept."""
+        ...
+
+    async def purge(self, *, keys_before: datetime, events_before: datetime) -> tuple[int, int]:
+        """Drop idempotency keys of finished orders and events older than given; returns how many of each."""
+        ...
+
+    def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
+        """Call `listener` in the event loop with the events of every commit, in sequence order."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what is queued, then let go."""
+        ...

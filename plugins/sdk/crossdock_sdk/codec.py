@@ -1,0 +1,76 @@
+"""Reading and writing what carriers send: JSON kept byte-exact, forms, local times, weights.
+
+Serialise once, sign those bytes, send those bytes: nothing here re-serialises.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote_plus
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from crossdock_sdk.errors import CarrierError, ErrorClass
+from crossdock_sdk.flow import HttpResponse
+
+T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
+
+
+def to_json(value: object) -> bytes:
+    """Compact UTF-8 JSON, non-ASCII kept as it is."""
+    return _encode(value)
+
+
+def read_json(response: HttpResponse, shape: type[T]) -> T:
+    """Decode a response's JSON body into `shape`.
+
+    What cannot be read proves nothing about the side effect: TEMPORARY with unknown effect. An HTML page or
+    an empty body gets a text that says so, since gateways in front of carriers send them.
+    """
+    try:
+        return msgspec.json.decode(response.body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unreadable(response, str(error)) from error
+
+
+def unreadable(response: HttpResponse, why: str) -> CarrierError:
+    """The error for an answer that is not the carrier's format. Never quotes the body."""
+    head = response.body[:64].lstrip().lower()
+    kind = "an empty body" if not head else "an HTML page" if head.startswith(b"<") else "an unreadable body"
+    return CarrierError(
+        ErrorClass.TEMPORARY,
+        code=f"HTTP {response.status}",
+        message=f"the carrier answered {kind} ({why})" if head and head[:1] != b"<" else f"the carrier answered {kind}",
+    )
+
+
+def unwrap_json(value: Any, *, depth: int = 3) -> Any:
+    """Decode JSON texts inside JSON strings until something else appears (at most `depth` times)."""
+    for _ in range(depth):
+        if not isinstance(value, str):
+            break
+        value = msgspec.json.decode(value.encode())
+    return value
+
+
+def form(fields: dict[str, str]) -> bytes:
+    """`application/x-www-form-urlencoded` in the order given, UTF-8."""
+    return "&".join(f"{quote_plus(k)}={quote_plus(v)}" for k, v in fields.items()).encode("ascii")
+
+
+def local_text(time: datetime, zone: str, layout: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """An aware time as the carrier's local text without offset."""
+    return time.astimezone(ZoneInfo(zone)).strftime(layout)
+
+
+def from_local_text(text: str, zone: str, layout: str = "%Y-%m-%d %H:%M:%S") -> datetime:
+    """A carrier's local text without offset as an aware time."""
+    return datetime.strptime(text, layout).replace(tzinfo=ZoneInfo(zone))
+
+
+def kilograms(weight_g: int, digits: int = 3) -> float:
+    """Grams as the kilograms carriers want on the wire."""
+    return round(weight_g / 1000, digits)
