@@ -1,0 +1,296 @@
+"""The booking state machine: what to do next with an order, decided from its rows alone.
+
+Rules of this file
+- Pure: `now` is passed in, nothing is read or written. Every crash ends up here again with the same rows.
+- UNKNOWN never falls back. An INTENT found after a restart is UNKNOWN: its bytes may have gone out.
+- One table says which refusals go to the next candidate.
+- At most one attempt of an order is INTENT, UNKNOWN or CONFIRMED at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import msgspec
+from crossdock_sdk import ErrorClass, Repeat
+from crossdock_sdk.manifest import BookingFacts
+
+from engine.core.policy.records import (
+    AttemptRecord,
+    AttemptState,
+    BackupPolicy,
+    LoadedOrder,
+    OrderRecord,
+    OrderState,
+)
+
+FALLS_BACK: dict[str, bool] = {
+    ErrorClass.INVALID_REQUEST: False,  # no carrier would take it as it is
+    ErrorClass.AUTH: True,
+    ErrorClass.NOT_FOUND: False,
+    ErrorClass.DUPLICATE: False,  # becomes a look-up before it gets here
+    ErrorClass.NO_SERVICE: True,
+    ErrorClass.CAPACITY: True,
+    ErrorClass.RATE_LIMITED: True,
+    ErrorClass.BALANCE: True,
+    ErrorClass.TEMPORARY: True,  # only when proved not executed; otherwise the attempt is UNKNOWN
+    ErrorClass.PERMANENT: False,
+}
+"""Whether a refusal of this class may be given to the next candidate."""
+
+COMES_BACK: frozenset[str] = frozenset(
+    {ErrorClass.CAPACITY, ErrorClass.RATE_LIMITED, ErrorClass.TEMPORARY, ErrorClass.AUTH, ErrorClass.BALANCE}
+)
+"""Refusals that may be gone later: the same candidate is asked again when no other is left."""
+
+LOOKUP_DELAYS_S = (0.0, 0.3, 0.7, 1.5, 3.0, 5.0, 10.0, 20.0, 30.0)
+"""Pauses before the first, second… look-up of an unknown outcome; the last one repeats."""
+
+LOOKUP_REVIEW_DELAY_S = 120.0
+"""Pause between look-ups once the order waits for a person."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A carrier account and product that may take the order, in the order of preference."""
+
+    carrier: str
+    account_id: str
+    service: str
+    service_name: str = ""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the decision needs besides the rows. Times in seconds."""
+
+    review_after_s: float
+    give_up_after_s: float
+    retry_base_s: float
+    retry_cap_s: float
+    unavailable_retry_s: float
+
+
+class CarrierFacts(msgspec.Struct, frozen=True):
+    """What a carrier offers for recovery."""
+
+    booking: BookingFacts
+    can_find: bool
+
+
+class Try(msgspec.Struct, frozen=True):
+    """Make `attempt` durable, then send it."""
+
+    attempt: AttemptRecord
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """Record that the outcome of `attempt` is unknown."""
+
+    attempt: AttemptRecord
+
+
+class LookUp(msgspec.Struct, frozen=True):
+    """Ask the carrier for `attempt` by reference."""
+
+    attempt: AttemptRecord
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Nothing to do before `until`."""
+
+    until: datetime
+
+
+class Review(msgspec.Struct, frozen=True):
+    """A person must decide about `attempt`; look again at `until` if that makes sense."""
+
+    attempt: AttemptRecord
+    until: datetime | None
+
+
+class Void(msgspec.Struct, frozen=True):
+    """Cancel the confirmed booking at its carrier."""
+
+    attempt: AttemptRecord
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """Nothing more will be tried; the order ends in `state`. `attempt` is the last refusal, if any."""
+
+    state: OrderState
+    attempt: AttemptRecord | None
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The rows say that nothing is left to do."""
+
+
+Step: TypeAlias = Try | Doubt | LookUp | Wait | Review | Void | Finish | Done
+
+
+def decide(
+    loaded: LoadedOrder,
+    candidates: Sequence[Candidate],
+    facts: Callable[[str], CarrierFacts],
+    available: Callable[[str], bool],
+    rules: Rules,
+    now: datetime,
+) -> Step:
+    """The next step of an order.
+
+    candidates: eligible ones, best first. facts: by carrier code. available: by account id, False while its
+    breaker is open or its queue is too long.
+    """
+    order, attempts = loaded.order, loaded.attempts
+    if order.state in (OrderState.CANCELLED, OrderState.FAILED):
+        return Done()
+    live = _live(attempts)
+    if live is None:
+        if order.cancel_requested:
+            return Finish(OrderState.CANCELLED, attempts[-1] if attempts else None)
+        return _next_try(order, attempts, candidates, facts, available, rules, now)
+    match live.state:
+        case AttemptState.CONFIRMED:
+            return Void(live) if order.cancel_requested else Done()
+        case AttemptState.INTENT:
+            return Doubt(live)
+        case _:
+            return _resolve(order, live, facts(live.carrier), rules, now)
+
+
+def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
+    unsettled = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.CONFIRMED)
+    return next((a for a in reversed(attempts) if a.state in unsettled), None)
+
+
+def _resolve(
+    order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime
+) -> Step:
+    since = attempt.unknown_since or attempt.start_time
+    review_time = since + timedelta(seconds=rules.review_after_s)
+    in_review = order.state is OrderState.NEEDS_REVIEW
+    if facts.can_find:
+        if now >= review_time and not in_review:
+            return Review(attempt, now + timedelta(seconds=LOOKUP_REVIEW_DELAY_S))
+        delays = LOOKUP_DELAYS_S
+        pause = LOOKUP_REVIEW_DELAY_S if in_review else delays[min(attempt.lookups, len(delays) - 1)]
+        due = (attempt.end_time or since) + timedelta(seconds=pause)
+        return LookUp(attempt) if now >= due else Wait(due)
+    if in_review:
+        return Done()
+    if facts.booking.confirmed_by_push and now < review_time:
+        return Wait(review_time)
+    return Review(attempt, None)
+
+
+def _next_try(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    candidates: Sequence[Candidate],
+    facts: Callable[[str], CarrierFacts],
+    available: Callable[[str], bool],
+    rules: Rules,
+    now: datetime,
+) -> Step:
+    last = attempts[-1] if attempts else None
+    if last and last.state is AttemptState.REJECTED and not FALLS_BACK.get(last.error_class, False):
+        return Finish(OrderState.FAILED, last)
+    if order.draft.routing.backup is BackupPolicy.NEVER:
+        candidates = _only_first(candidates, attempts)
+    untried = [c for c in candidates if not _tried(c, attempts)]
+    for candidate in untried:
+        if available(candidate.account_id):
+            return Try(new_attempt(order, attempts, candidate, facts, now))
+    again = [c for c in candidates if _may_come_back(c, attempts)]
+    if not untried and not again:
+        return Finish(OrderState.FAILED, last)
+    if now - order.create_time > timedelta(seconds=rules.give_up_after_s):
+        return Finish(OrderState.FAILED, last)
+    return _again(order, attempts, again, facts, available, rules, now)
+
+
+def _again(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    again: Sequence[Candidate],
+    facts: Callable[[str], CarrierFacts],
+    available: Callable[[str], bool],
+    rules: Rules,
+    now: datetime,
+) -> Step:
+    unavailable_until = now + timedelta(seconds=rules.unavailable_retry_s)
+    if not again or not attempts:
+        return Wait(unavailable_until)
+    rounds = max(sum(a.account_id == c.account_id for a in attempts) for c in again)
+    pause_s = min(rules.retry_cap_s, rules.retry_base_s * 2.0 ** (rounds - 1))
+    due = (attempts[-1].end_time or attempts[-1].start_time) + timedelta(seconds=pause_s)
+    if now < due:
+        return Wait(due)
+    # The one that was asked longest ago comes first, so that two failing carriers take turns.
+    for candidate in sorted(again, key=lambda c: _last_number(c, attempts)):
+        if available(candidate.account_id):
+            return Try(new_attempt(order, attempts, candidate, facts, now))
+    return Wait(unavailable_until)
+
+
+def _only_first(candidates: Sequence[Candidate], attempts: Sequence[AttemptRecord]) -> Sequence[Candidate]:
+    if attempts:
+        return [c for c in candidates if c.account_id == attempts[0].account_id]
+    return candidates[:1]
+
+
+def _tried(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> bool:
+    return any(a.account_id == candidate.account_id and a.service == candidate.service for a in attempts)
+
+
+def _last_number(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> int:
+    return max((a.number for a in attempts if a.account_id == candidate.account_id), default=0)
+
+
+def _may_come_back(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> bool:
+    tries = [a for a in attempts if a.account_id == candidate.account_id and a.service == candidate.service]
+    if not tries:
+        return False
+    last = tries[-1]
+    if last.state is AttemptState.REJECTED:
+        return last.error_class in COMES_BACK
+    return last.state in (AttemptState.NOT_SENT, AttemptState.ABSENT)
+
+
+def new_attempt(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    candidate: Candidate,
+    facts: Callable[[str], CarrierFacts],
+    now: datetime,
+) -> AttemptRecord:
+    """The INTENT row of the next attempt.
+
+    A reference is used again at the same account when nothing was ever sent under it, or when the carrier
+    finds none and its repeats are harmless: then even a booking that surfaces late stays the only one.
+    """
+    number = len(attempts) + 1
+    reference = f"{order.order_id.replace('-', '')}-{number}"
+    same = [a for a in attempts if a.account_id == candidate.account_id]
+    if same:
+        last = same[-1]
+        repeats_are_harmless = facts(candidate.carrier).booking.repeat is not Repeat.BOOKS_AGAIN
+        if last.state is AttemptState.NOT_SENT or (last.state is AttemptState.ABSENT and repeats_are_harmless):
+            reference = last.reference
+    return AttemptRecord(
+        order_id=order.order_id,
+        number=number,
+        carrier=candidate.carrier,
+        account_id=candidate.account_id,
+        service=candidate.service,
+        reference=reference,
+        state=AttemptState.INTENT,
+        start_time=now,
+    )
+
+
+def absence_is_proof(attempt: AttemptRecord, facts: CarrierFacts, now: datetime) -> bool:
+    """Whether "no such booking" may be believed by now (a carrier's search can lag its bookings)."""
+    since = attempt.unknown_since or attempt.start_time
+    return now - since >= timedelta(seconds=facts.booking.lookup_settles_s)

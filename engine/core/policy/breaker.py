@@ -1,0 +1,165 @@
+"""When to stop calling a carrier that fails, and how to find out that it is back.
+
+    CLOSED --5 in a row, or half of at least 20 in 10 s--> OPEN --open time over--> HALF_OPEN
+    HALF_OPEN --3 successes--> CLOSED          HALF_OPEN --one failure--> OPEN, for longer
+
+Pure: `now` is monotonic seconds, jitter comes in as a fraction. Only faults of the carrier's system
+count (transport faults, 5xx, TEMPORARY, slow calls); a business refusal or a 429 shows that it
+works.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+import msgspec
+
+
+class BreakerState(StrEnum):
+    """Whether calls pass."""
+
+    CLOSED = "CLOSED"
+    HALF_OPEN = "HALF_OPEN"
+    OPEN = "OPEN"
+
+
+class Verdict(StrEnum):
+    """What a finished call says about the carrier's system."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    NEUTRAL = "NEUTRAL"
+    """Says nothing: throttled, or never reached the carrier for reasons of ours."""
+
+
+class BreakerRules(msgspec.Struct, frozen=True):
+    """When to open and close; the defaults are those of reliability section "default settings".
+
+    slow_s: a call that took longer counts as a failure whatever it answered.
+    jitter: share by which the open time varies to both sides.
+    """
+
+    consecutive: int = 5
+    failure_share: float = 0.5
+    least_calls: int = 20
+    window_s: int = 10
+    open_s: float = 30.0
+    open_cap_s: float = 300.0
+    jitter: float = 0.1
+    slow_s: float = float("inf")
+    successes_to_close: int = 3
+
+
+class Breaker:
+    """One breaker for a carrier account and operation class."""
+
+    __slots__ = (
+        "_era", "_in_a_row", "_open_until", "_openings", "_probing", "_successes", "_tripped", "_window",
+        "rules",
+    )  # fmt: skip
+
+    def __init__(self, rules: BreakerRules | None = None) -> None:
+        self.rules = rules or BreakerRules()
+        self._tripped = False
+        self._open_until = 0.0
+        self._openings = 0
+        self._probing = False
+        self._successes = 0
+        self._in_a_row = 0
+        self._era = 0
+        self._window: deque[list[int]] = deque()  # [second, calls, failures], oldest first
+
+    def state(self, now: float) -> BreakerState:
+        """The state at `now`; an open breaker becomes half-open by the mere passing of time."""
+        if not self._tripped:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
+
+    def may_call(self, now: float) -> bool:
+        """True when `acquire` would give a permit."""
+        return not self._tripped or (now >= self._open_until and not self._probing)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the next probe may go.
+
+        0 when closed or when only a running probe is in the way.
+        """
+        return max(0.0, self._open_until - now) if self._tripped else 0.0
+
+    def acquire(self, now: float) -> int | None:
+        """A permit for one call, to be given back to `finished`; None when no call may go."""
+        if not self.may_call(now):
+            return None
+        self._probing = self._tripped
+        return self._era
+
+    def finished(
+        self,
+        permit: int,
+        now: float,
+        verdict: Verdict,
+        *,
+        seconds: float = 0.0,
+        fraction: float = 0.5,
+    ) -> None:
+        """Count a call. `fraction` (0..1, random) spreads the open time if this call opens the
+        breaker.
+
+        Calls that began before the state last changed are ignored: they tell of the past.
+        """
+        if permit != self._era:
+            return
+        failed = verdict is Verdict.FAILURE or (
+            seconds > self.rules.slow_s and verdict is not Verdict.NEUTRAL
+        )
+        if self._tripped:
+            self._probed(now, verdict, failed, fraction)
+        elif verdict is not Verdict.NEUTRAL:
+            self._counted(now, failed, fraction)
+
+    def _probed(self, now: float, verdict: Verdict, failed: bool, fraction: float) -> None:
+        self._probing = False
+        if failed:
+            self._open(now, fraction)
+        elif verdict is Verdict.SUCCESS:
+            self._successes += 1
+            if self._successes >= self.rules.successes_to_close:
+                self._close()
+
+    def _counted(self, now: float, failed: bool, fraction: float) -> None:
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        window, second = self._window, int(now)
+        if not window or window[-1][0] != second:
+            window.append([second, 0, 0])
+            while window[0][0] <= second - self.rules.window_s:
+                window.popleft()
+        window[-1][1] += 1
+        window[-1][2] += failed
+        if failed and (self._in_a_row >= self.rules.consecutive or self._mostly_failing()):
+            self._open(now, fraction)
+
+    def _mostly_failing(self) -> bool:
+        calls = sum(bucket[1] for bucket in self._window)
+        failures = sum(bucket[2] for bucket in self._window)
+        return calls >= self.rules.least_calls and failures >= calls * self.rules.failure_share
+
+    def _open(self, now: float, fraction: float) -> None:
+        self._openings += 1
+        spread = 1.0 + self.rules.jitter * (2.0 * fraction - 1.0)
+        self._open_until = (
+            now + min(self.rules.open_s * self._openings, self.rules.open_cap_s) * spread
+        )
+        self._tripped = True
+        self._reset()
+
+    def _close(self) -> None:
+        self._tripped = False
+        self._openings = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._era += 1
+        self._probing = False
+        self._successes = self._in_a_row = 0
+        self._window.clear()

@@ -1,0 +1,312 @@
+"""What a finding does to an order: each function takes the rows as they are and returns the rows as they shall be.
+
+Pure. A finding may arrive after somebody else changed the order (a push, a cancel, a late answer): every
+function looks the attempt up again by number and returns None when there is nothing left to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+from crossdock_sdk import Booked, CarrierError, ErrorClass
+from msgspec.structs import replace
+
+from engine.core.policy.records import (
+    AttemptRecord,
+    AttemptState,
+    BookingRecord,
+    EventKind,
+    Failure,
+    LoadedOrder,
+    NewEvent,
+    OrderRecord,
+    OrderState,
+)
+
+UNSETTLED = frozenset({AttemptState.INTENT, AttemptState.UNKNOWN})
+
+REASONS: Mapping[str, tuple[str, str]] = {
+    ErrorClass.INVALID_REQUEST: (
+        "CARRIER_INVALID_REQUEST",
+        "correct the field and create the order again with a new request_id",
+    ),
+    ErrorClass.AUTH: ("CARRIER_AUTH_FAILED", "check the account's settings with `crossdock config check`"),
+    ErrorClass.NOT_FOUND: ("CARRIER_NOT_FOUND", "check the number with the carrier"),
+    ErrorClass.DUPLICATE: ("CARRIER_DUPLICATE", "look the reference up in the carrier's console"),
+    ErrorClass.NO_SERVICE: (
+        "CARRIER_NO_SERVICE",
+        "add a carrier that serves this lane, then create the order again with a new request_id",
+    ),
+    ErrorClass.CAPACITY: ("CARRIER_CAPACITY", "create the order again later with a new request_id"),
+    ErrorClass.RATE_LIMITED: ("CARRIER_RATE_LIMITED", "create the order again later with a new request_id"),
+    ErrorClass.BALANCE: ("CARRIER_BALANCE_EMPTY", "buy waybill numbers or top the account up at the carrier"),
+    ErrorClass.TEMPORARY: ("CARRIER_UNAVAILABLE", "create the order again later with a new request_id"),
+    ErrorClass.PERMANENT: ("CARRIER_REJECTED", "read the carrier's text; another carrier may take it"),
+}
+"""Reason of error_reason.proto and remedy per error class."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The rows as they shall be; the same shape the store commits."""
+
+    order: OrderRecord
+    attempts: tuple[AttemptRecord, ...] = ()
+    events: tuple[NewEvent, ...] = ()
+
+
+def event(order: OrderRecord, kind: EventKind, now: datetime, *, reason: str = "", carrier: str = "") -> NewEvent:
+    """An event about `order` as it shall be."""
+    booking = order.booking
+    return NewEvent(
+        tenant=order.tenant,
+        order_id=order.order_id,
+        kind=kind,
+        time=now,
+        reference=order.draft.reference,
+        state=order.state,
+        carrier=carrier or (booking.carrier if booking else ""),
+        waybill_number=booking.waybill_number if booking else "",
+        reason=reason,
+    )
+
+
+def unsettled(loaded: LoadedOrder, number: int) -> AttemptRecord | None:
+    """The attempt, if its outcome is still open."""
+    return next((a for a in loaded.attempts if a.number == number and a.state in UNSETTLED), None)
+
+
+def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_time: datetime) -> Step:
+    """A further attempt is about to be sent."""
+    previous = loaded.attempts[-1].carrier if loaded.attempts else attempt.carrier
+    order = replace(
+        loaded.order, state=OrderState.BOOKING, failure=None, due_time=safety_time, update_time=now
+    )
+    events: tuple[NewEvent, ...] = ()
+    if previous != attempt.carrier:
+        last = loaded.attempts[-1]
+        reason = f"{previous}: {last.error_class or last.state}"
+        events = (event(order, EventKind.CARRIER_CHANGED, now, reason=reason, carrier=attempt.carrier),)
+    return Step(order, (attempt,), events)
+
+
+def confirmed(
+    loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime
+) -> Step | None:
+    """The carrier has booked it."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    done = replace(attempt, state=AttemptState.CONFIRMED, end_time=now, cause="", error_class="")
+    cancelling = loaded.order.cancel_requested
+    order = replace(
+        loaded.order,
+        state=OrderState.CANCELLING if cancelling else OrderState.BOOKED,
+        booking=BookingRecord(
+            attempt_number=attempt.number,
+            carrier=attempt.carrier,
+            account_id=attempt.account_id,
+            service=attempt.service,
+            service_name=service_name,
+            waybill_number=booked.waybill_number,
+            booked_time=now,
+            sub_waybill_numbers=booked.sub_waybill_numbers,
+            carrier_order_id=booked.carrier_order_id,
+            routing=booked.routing,
+            freight=booked.freight,
+        ),
+        failure=None,
+        due_time=now if cancelling else None,
+        update_time=now,
+    )
+    kind = EventKind.ORDER_CANCELLING if cancelling else EventKind.ORDER_BOOKED
+    return Step(order, (done,), (event(order, kind, now),))
+
+
+def rejected(loaded: LoadedOrder, number: int, error: CarrierError, now: datetime) -> Step | None:
+    """The carrier refused it, with proof that nothing was booked."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    done = replace(
+        attempt,
+        state=AttemptState.REJECTED,
+        end_time=now,
+        error_class=str(error.error_class),
+        carrier_code=error.code,
+        carrier_message=error.message,
+        field=error.field,
+        cause=f"{attempt.carrier} refused the booking",
+    )
+    return Step(replace(loaded.order, update_time=now, due_time=now), (done,))
+
+
+def not_sent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
+    """Proved: nothing reached the carrier."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    done = replace(
+        attempt,
+        state=AttemptState.NOT_SENT,
+        end_time=now,
+        error_class=str(ErrorClass.TEMPORARY),
+        cause=cause,
+    )
+    return Step(replace(loaded.order, update_time=now, due_time=now), (done,))
+
+
+def doubted(
+    loaded: LoadedOrder, number: int, cause: str, now: datetime, error: CarrierError | None = None
+) -> Step | None:
+    """It is not known whether the carrier booked it."""
+    attempt = unsettled(loaded, number)
+    if attempt is None or attempt.state is AttemptState.UNKNOWN:
+        return None
+    doubt = replace(
+        attempt,
+        state=AttemptState.UNKNOWN,
+        unknown_since=now,
+        end_time=now,
+        cause=cause,
+        error_class=str(error.error_class) if error else "",
+        carrier_code=error.code if error else "",
+        carrier_message=error.message if error else "",
+    )
+    order = replace(loaded.order, state=OrderState.BOOKING, due_time=now, update_time=now)
+    return Step(order, (doubt,), (event(order, EventKind.OUTCOME_UNKNOWN, now, reason=cause, carrier=attempt.carrier),))
+
+
+def looked_up(loaded: LoadedOrder, number: int, next_time: datetime, now: datetime) -> Step | None:
+    """A look-up settled nothing; the next one is due at `next_time`."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    counted = replace(attempt, lookups=attempt.lookups + 1, end_time=now)
+    return Step(replace(loaded.order, due_time=next_time, update_time=now), (counted,))
+
+
+def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
+    """Resolved: the carrier has no live booking under this reference."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=attempt.lookups + 1)
+    order = replace(loaded.order, state=OrderState.BOOKING, failure=None, due_time=now, update_time=now)
+    return Step(order, (gone,))
+
+
+def review(loaded: LoadedOrder, number: int, until: datetime | None, now: datetime) -> Step | None:
+    """A person must decide. The order says how."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    failure = Failure(
+        reason="OUTCOME_UNKNOWN",
+        message=f"it is not known whether {attempt.carrier} booked reference {attempt.reference}: {attempt.cause}",
+        remedy=f"search for reference {attempt.reference} in the console of {attempt.carrier} "
+        f"(account {attempt.account_id}); void what is there, then ship under a new reference",
+        carrier=attempt.carrier,
+        carrier_code=attempt.carrier_code,
+        carrier_message=attempt.carrier_message,
+    )
+    order = replace(
+        loaded.order, state=OrderState.NEEDS_REVIEW, failure=failure, due_time=until, update_time=now
+    )
+    return Step(
+        order,
+        (attempt,) if attempt.state is AttemptState.UNKNOWN else (),
+        (event(order, EventKind.ORDER_NEEDS_REVIEW, now, reason=failure.message, carrier=attempt.carrier),),
+    )
+
+
+def finished(loaded: LoadedOrder, state: OrderState, last: AttemptRecord | None, now: datetime) -> Step:
+    """Nothing more will be tried."""
+    failure = failure_of(last) if state is OrderState.FAILED else None
+    order = replace(loaded.order, state=state, failure=failure, due_time=None, update_time=now)
+    kind = EventKind.ORDER_CANCELLED if state is OrderState.CANCELLED else EventKind.ORDER_FAILED
+    return Step(order, (), (event(order, kind, now, reason=failure.message if failure else ""),))
+
+
+def failure_of(attempt: AttemptRecord | None) -> Failure:
+    """The order's failure in the words of its last attempt."""
+    if attempt is None:
+        return Failure(
+            reason="NO_ELIGIBLE_CARRIER",
+            message="no configured carrier can take this order any more",
+            remedy="ask QuoteOrder why, change the configuration, then create the order with a new request_id",
+        )
+    reason, remedy = REASONS.get(attempt.error_class, ("CARRIER_UNAVAILABLE", "create the order again later"))
+    text = attempt.carrier_message or attempt.cause or "no text"
+    code = f" (code {attempt.carrier_code})" if attempt.carrier_code else ""
+    return Failure(
+        reason=reason,
+        message=f"{attempt.carrier} refused the booking: {text}{code}",
+        remedy=remedy,
+        field=attempt.field,
+        carrier=attempt.carrier,
+        carrier_code=attempt.carrier_code,
+        carrier_message=attempt.carrier_message,
+    )
+
+
+def cancel_requested(loaded: LoadedOrder, now: datetime) -> Step | None:
+    """The caller wants it cancelled."""
+    order = loaded.order
+    if order.cancel_requested or order.state in (OrderState.CANCELLED, OrderState.FAILED):
+        return None
+    booked = order.state is OrderState.BOOKED
+    state = OrderState.CANCELLING if booked else order.state
+    wanted = replace(order, state=state, cancel_requested=True, cancel_tries=0, due_time=now, update_time=now)
+    return Step(wanted, (), (event(wanted, EventKind.ORDER_CANCELLING, now),) if booked else ())
+
+
+def cancelled(loaded: LoadedOrder, number: int, local_only: bool, now: datetime) -> Step | None:
+    """The carrier's booking is void."""
+    attempt = next((a for a in loaded.attempts if a.number == number), None)
+    if attempt is None or attempt.state is not AttemptState.CONFIRMED or loaded.order.booking is None:
+        return None
+    void = replace(attempt, state=AttemptState.VOIDED)
+    order = replace(
+        loaded.order,
+        state=OrderState.CANCELLED,
+        booking=replace(loaded.order.booking, voided_locally=local_only),
+        due_time=None,
+        update_time=now,
+    )
+    return Step(order, (void,), (event(order, EventKind.ORDER_CANCELLED, now),))
+
+
+def cancel_retried(loaded: LoadedOrder, next_time: datetime, now: datetime) -> Step | None:
+    """The cancel's outcome is open; it is asked again at `next_time` (cancels may repeat)."""
+    if loaded.order.state is not OrderState.CANCELLING:
+        return None
+    order = replace(
+        loaded.order, cancel_tries=loaded.order.cancel_tries + 1, due_time=next_time, update_time=now
+    )
+    return Step(order)
+
+
+def cancel_refused(loaded: LoadedOrder, error: CarrierError, now: datetime) -> Step | None:
+    """The carrier does not cancel it any more: the booking stands."""
+    if loaded.order.state is not OrderState.CANCELLING:
+        return None
+    carrier = loaded.order.booking.carrier if loaded.order.booking else ""
+    failure = Failure(
+        reason="ORDER_NOT_CANCELLABLE",
+        message=f"{carrier} does not cancel it: {error.message or 'no text'}",
+        remedy="the parcel is on its way; intercept it in the carrier's console or wait for it and return it",
+        carrier=carrier,
+        carrier_code=error.code,
+        carrier_message=error.message,
+    )
+    order = replace(
+        loaded.order,
+        state=OrderState.BOOKED,
+        cancel_requested=False,
+        failure=failure,
+        due_time=None,
+        update_time=now,
+    )
+    return Step(order, (), (event(order, EventKind.ORDER_BOOKED, now, reason=failure.message),))
