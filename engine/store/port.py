@@ -29,7 +29,7 @@ from engine.core.policy.records import (
 
 
 class StoreError(Exception):
-    """The store could not do it; nothing was changed. The message names the cause and the remedy."""
+    """The store could not do it; nothing was changed. The message names cause and remedy."""
 
 
 class Stale(StoreError):
@@ -41,7 +41,10 @@ class StoreUnsafe(StoreError):
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """Keys of one creation. `body_hash` is a digest of the normalised request without its request_id."""
+    """Keys of one creation. `body_hash` digests the normalised request without its request_id.
+
+    An empty request_id, like an empty reference in the draft, is no key.
+    """
 
     request_id: str
     body_hash: bytes
@@ -64,7 +67,10 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One step of an order: the order as it shall be (its `version` as it was read), attempts written, events."""
+    """One step of an order: the order as it shall be, attempts written, events.
+
+    `order.version` is the one that was read; draft and create_time never change.
+    """
 
     order: OrderRecord
     attempts: tuple[AttemptRecord, ...] = ()
@@ -85,18 +91,28 @@ class Store(Protocol):
     """See the module's docstring for what every method promises."""
 
     async def accept(
-        self, order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent], keys: Idempotency
+        self,
+        order: OrderRecord,
+        attempts: Sequence[AttemptRecord],
+        events: Sequence[NewEvent],
+        keys: Idempotency,
     ) -> Accepted:
         """Create an order unless one of its keys (request_id, reference) is taken.
 
-        Same key and body_hash: REPLAYED with the order as it is now. Another body: REQUEST_ID_REUSED or
-        REFERENCE_REUSED. A reference whose order is FAILED or CANCELLED is free again for a request with a
-        new, non-empty request_id. Keys of a tenant never meet those of another.
+        Same key and body_hash: REPLAYED with the order as it is now. Another body:
+        REQUEST_ID_REUSED or REFERENCE_REUSED. A reference whose order is FAILED or CANCELLED is
+        free again for a request with a new, non-empty request_id. A new request_id answered by way
+        of the reference is kept with that order. Keys of a tenant never meet those of another.
         """
         ...
 
     async def commit(self, change: Change) -> OrderRecord:
-        """Write one step; returns the order with its new version. Raises Stale."""
+        """Write one step; returns the order with its new version. Raises Stale.
+
+        The fence: the stored version must be the one that was read, and the stored lease_epoch
+        not greater than `order.lease_epoch`, which is stored. So a later engine may write what an
+        earlier one left, never the other way round.
+        """
         ...
 
     async def get_order(self, tenant: str, order_id: str) -> LoadedOrder | None:
@@ -118,16 +134,15 @@ class Store(Protocol):
         ...
 
     async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
-        """Take over (set lease_epoch to `epoch`) and return orders with due_time <= now, oldest first.
+        """Take over (set lease_epoch to `epoch`) and return due orders, oldest due_time first.
 
-        Orders that this epoch already holds are returned only when due; those of another epoch always
-        count as due, since the engine that held them is gone (one engine per store file).
+        Orders that this epoch holds are due when due_time <= now. Those of an older epoch are due
+        whatever their due_time, and unfinished ones (ACCEPTED, BOOKING, CANCELLING) even without
+        one: the engine that held them is gone. A later epoch's are left alone. Versions stay.
         """
         ...
 
-    async def events_after(
-        self, tenant: str, sequence: int, *, limit: int
-    ) -> list[Event]:
+    async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
         """Events of a tenant with a greater sequence, ascending."""
         ...
 
@@ -136,23 +151,25 @@ class Store(Protocol):
         ...
 
     async def last_sequence(self) -> int:
-        """Sequence of the newest committed event, 0 when none."""
+        """Sequence of the newest event ever committed, purged or not; 0 when none."""
         ...
 
     async def put_label(self, tenant: str, label: StoredLabel) -> None:
         """Keep a carrier-made label; the last one for a waybill wins."""
         ...
 
-    async def get_label(self, tenant: str, order_id: str, waybill_number: str) -> StoredLabel | None:
+    async def get_label(
+        self, tenant: str, order_id: str, waybill_number: str
+    ) -> StoredLabel | None:
         """A kept label."""
         ...
 
     async def count_by_state(self) -> dict[OrderState, int]:
-        """Orders per state over all tenants (for metrics)."""
+        """Orders per state over all tenants (for metrics); states without orders are left out."""
         ...
 
     async def next_epoch(self) -> int:
-        """A number greater than any given before: the identity of this engine process for leases."""
+        """A number greater than any given before: this engine process's identity for leases."""
         ...
 
     async def put_state(self, key: str, value: bytes) -> None:
@@ -164,11 +181,18 @@ class Store(Protocol):
         ...
 
     async def purge(self, *, keys_before: datetime, events_before: datetime) -> tuple[int, int]:
-        """Drop idempotency keys of finished orders and events older than given; returns how many of each."""
+        """Drop old idempotency keys of finished orders and old events; returns how many of each.
+
+        Goes in slices, between which bookings go on: after an error call it again. Events go from
+        the oldest to the first young one: what is left has no gap, and numbers never come back.
+        """
         ...
 
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
-        """Call `listener` in the event loop with the events of every commit, in sequence order."""
+        """Call `listener` in the event loop with the events of every commit, in sequence order.
+
+        It hears them before the callers of that commit go on. What it raises is only logged.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -55,8 +55,8 @@ class Breaker:
     """One breaker for a carrier account and operation class."""
 
     __slots__ = (
-        "_era", "_in_a_row", "_open_until", "_openings", "_probing", "_successes", "_tripped", "_window",
-        "rules",
+        "_era", "_in_a_row", "_open_until", "_openings", "_probing",
+        "_successes", "_tripped", "_window", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: BreakerRules | None = None) -> None:

@@ -115,7 +115,7 @@ class Gcra:
         base = seen if self._rate is None else min(self._rate, max(seen, self._rate * 0.5))
         self._peak = base
         self._rate = max(base * TIGHTEN, self._floor())
-        self._tat = max(self._tat, now) + 1.0 / self._rate
+        self._tat = max(self._tat, now + 1.0 / self._rate)
         self._tightened_at = self._loosened_at = now
 
     def succeeded(self, now: float) -> None:

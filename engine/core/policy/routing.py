@@ -212,13 +212,12 @@ def _service_exclusions(draft: OrderDraft, service: Service) -> list[str]:
 
 
 def _filled(draft: OrderDraft, path: str) -> bool:
+    """Whether the field at `path` has a value; a path through a list looks at its first entry."""
     value: object = draft
     for part in path.split("."):
-        if part.endswith("[]"):
-            values = getattr(value, part[:-2], ())
-            value = values[0] if values else None
-        else:
-            value = getattr(value, part, None)
+        value = getattr(value, part, None)
+        if isinstance(value, tuple):
+            value = value[0] if value else None
     return bool(value)
 
 

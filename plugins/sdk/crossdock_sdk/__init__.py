@@ -1,4 +1,5 @@
-"""What a carrier author imports. `import crossdock_sdk` loads no grpc, protobuf, HTTP library or engine.
+"""What a carrier author imports. `import crossdock_sdk` loads no grpc, protobuf, HTTP library or
+engine.
 
 Start with `Carrier` (the operations), `carrier.toml` (see `Manifest`) and `crossdock_sdk.testing`.
 """
@@ -51,11 +52,12 @@ from crossdock_sdk.models import (
 from crossdock_sdk.push import BookingNews, BookingState, PushReceipt, PushRequest
 
 __all__ = [
-    "Absent", "Account", "Address", "BookOutcome", "Booked", "Booking", "BookingNews", "BookingState",
-    "CallContext", "CancelOutcome", "Cancellation", "Cancelled", "Carrier", "CarrierError", "CarrierLabel",
-    "Code", "CodeTable", "Contact", "ErrorClass", "FindOutcome", "Flow", "HttpRequest", "HttpResponse",
-    "Item", "LabelOutcome", "LabelRequest", "Lane", "Limit", "Manifest", "ManifestError", "Money", "Option",
-    "Options", "Parcel", "Party", "Pending", "PushReceipt", "PushRefused", "PushRequest", "Quote",
-    "QuoteOutcome", "Refused", "Repeat", "Routing", "Secret", "ServiceLevel", "Session", "SideEffect",
-    "SortCodeOutcome", "SortCodeRequest", "Temperature", "hookimpl",
+    "Absent", "Account", "Address", "BookOutcome", "Booked", "Booking", "BookingNews",
+    "BookingState", "CallContext", "CancelOutcome", "Cancellation", "Cancelled", "Carrier",
+    "CarrierError", "CarrierLabel", "Code", "CodeTable", "Contact", "ErrorClass", "FindOutcome",
+    "Flow", "HttpRequest", "HttpResponse", "Item", "LabelOutcome", "LabelRequest", "Lane", "Limit",
+    "Manifest", "ManifestError", "Money", "Option", "Options", "Parcel", "Party", "Pending",
+    "PushReceipt", "PushRefused", "PushRequest", "Quote", "QuoteOutcome", "Refused", "Repeat",
+    "Routing", "Secret", "ServiceLevel", "Session", "SideEffect", "SortCodeOutcome",
+    "SortCodeRequest", "Temperature", "hookimpl",
 ]  # fmt: skip

@@ -1,8 +1,9 @@
 """The base class of every carrier, and what the engine hands to each call.
 
-A carrier implements the operations its manifest lists and leaves the others alone. Each takes a sequence
-(at most the manifest's batch size) and returns one outcome per item, in order: one bad item never fails its
-batch-mates. Raising CarrierError refuses the whole call. Anything else that escapes counts as UNKNOWN.
+A carrier implements the operations its manifest lists and leaves the others alone. Each takes a
+sequence (at most the manifest's batch size) and returns one outcome per item, in order: one bad
+item never fails its batch-mates. Raising CarrierError refuses the whole call. Anything else that
+escapes counts as UNKNOWN.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Secret:
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A merchant's contract with a carrier, as configured. Keys are those of the manifest's `[[setting]]`."""
+    """A merchant's contract with a carrier, as configured.
+
+    Keys are those of the manifest's `[[setting]]`.
+    """
 
     account_id: str
     carrier: str
@@ -123,7 +127,10 @@ class Carrier:
         raise NotImplementedError
 
     def book(self, ctx: CallContext, bookings: Sequence[Booking]) -> Flow[list[BookOutcome]]:
-        """Book parcels. Refusals must carry the right class; when in doubt TEMPORARY (= unknown)."""
+        """Book parcels.
+
+        Refusals must carry the right class; when in doubt TEMPORARY (= unknown).
+        """
         raise NotImplementedError
 
     def find(self, ctx: CallContext, references: Sequence[str]) -> Flow[list[FindOutcome]]:
@@ -133,7 +140,7 @@ class Carrier:
     def find_by_carrier_order(
         self, ctx: CallContext, carrier_order_ids: Sequence[str]
     ) -> Flow[list[FindOutcome]]:
-        """Look bookings up by the carrier's own order id; `reference` of the answer tells whose it is."""
+        """Look bookings up by the carrier's own order id; `reference` tells whose each is."""
         raise NotImplementedError
 
     def cancel(
@@ -142,9 +149,7 @@ class Carrier:
         """Void bookings. "Already cancelled" is success."""
         raise NotImplementedError
 
-    def label(
-        self, ctx: CallContext, requests: Sequence[LabelRequest]
-    ) -> Flow[list[LabelOutcome]]:
+    def label(self, ctx: CallContext, requests: Sequence[LabelRequest]) -> Flow[list[LabelOutcome]]:
         """Fetch the carrier's own label files."""
         raise NotImplementedError
 

@@ -27,32 +27,42 @@ def to_json(value: object) -> bytes:
 def read_json(response: HttpResponse, shape: type[T]) -> T:
     """Decode a response's JSON body into `shape`.
 
-    What cannot be read proves nothing about the side effect: TEMPORARY with unknown effect. An HTML page or
-    an empty body gets a text that says so, since gateways in front of carriers send them.
+    What cannot be read proves nothing about the side effect: TEMPORARY with unknown effect. An
+    HTML page or an empty body gets a text that says so, since gateways in front of carriers send
+    them.
     """
     try:
         return msgspec.json.decode(response.body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise unreadable(response, str(error)) from error
+    except RecursionError as error:  # thousands of open brackets
+        raise unreadable(response, "nested too deeply") from error
 
 
 def unreadable(response: HttpResponse, why: str) -> CarrierError:
     """The error for an answer that is not the carrier's format. Never quotes the body."""
-    head = response.body[:64].lstrip().lower()
-    kind = "an empty body" if not head else "an HTML page" if head.startswith(b"<") else "an unreadable body"
-    return CarrierError(
-        ErrorClass.TEMPORARY,
-        code=f"HTTP {response.status}",
-        message=f"the carrier answered {kind} ({why})" if head and head[:1] != b"<" else f"the carrier answered {kind}",
-    )
+    head = response.body[:64].lstrip()
+    if not head:
+        message = "the carrier answered an empty body"
+    elif head.startswith(b"<"):
+        message = "the carrier answered an HTML page"
+    else:
+        message = f"the carrier answered an unreadable body ({why})"
+    return CarrierError(ErrorClass.TEMPORARY, code=f"HTTP {response.status}", message=message)
 
 
 def unwrap_json(value: Any, *, depth: int = 3) -> Any:
-    """Decode JSON texts inside JSON strings until something else appears (at most `depth` times)."""
+    """Decode JSON texts inside JSON strings until something else appears, `depth` times at most.
+
+    Raises ValueError when a text is not JSON.
+    """
     for _ in range(depth):
         if not isinstance(value, str):
             break
-        value = msgspec.json.decode(value.encode())
+        try:
+            value = msgspec.json.decode(value.encode())
+        except RecursionError as error:
+            raise ValueError("JSON nested too deeply") from error
     return value
 
 

@@ -2,13 +2,15 @@
 
 CarrierError
     The carrier answered and the answer is a refusal, or it cannot be understood.
-    Its `error_class` decides what the engine does next; `outcome` says what is known of the side effect.
+    Its `error_class` decides what the engine does next; `side_effect` says what is known of the
+    side effect.
 PushRefused
     A push failed verification; nothing in it may be believed.
 ManifestError
     A `carrier.toml` is wrong; the message names the key and the remedy.
 
-A plug-in never raises for transport failures: it does not see them. The engine throws them away above the flow.
+A plug-in never raises for transport failures: it does not see them. The engine throws them away
+above the flow.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ import msgspec
 
 
 class ErrorClass(StrEnum):
-    """Why a carrier refused. One table in the engine says which classes are retried or given to a backup."""
+    """Why a carrier refused.
+
+    One table in the engine says which classes are retried or given to a backup.
+    """
 
     INVALID_REQUEST = "INVALID_REQUEST"
     """The data is wrong and no carrier would take it as it is."""
@@ -54,10 +59,11 @@ class SideEffect(StrEnum):
 
 
 class CarrierError(Exception):
-    """A carrier's refusal, ready to be shown: class, the carrier's own code and text, our field if known.
+    """A carrier's refusal, ready to be shown: class, the carrier's own code and text, our field if
+    known.
 
-    `field` is a path in our words (`recipient.contact.phone`), empty when the carrier does not tell.
-    `retry_after_s` is what the carrier asked us to wait, None when it said nothing.
+    `field` is a path in our words (`recipient.contact.phone`), empty when the carrier does not
+    tell. `retry_after_s` is what the carrier asked us to wait, None when it said nothing.
     """
 
     def __init__(
@@ -70,7 +76,8 @@ class CarrierError(Exception):
         retry_after_s: float | None = None,
         side_effect: SideEffect | None = None,
     ) -> None:
-        super().__init__(f"{error_class}: {message or 'no text'}" + (f" (code {code})" if code else ""))
+        text = f"{error_class}: {message or 'no text'}"
+        super().__init__(f"{text} (code {code})" if code else text)
         self.error_class = error_class
         self.code = code
         self.message = message
@@ -85,7 +92,8 @@ class CarrierError(Exception):
 class Code(msgspec.Struct, frozen=True):
     """One row of a carrier's error table.
 
-    `not_executed` marks a TEMPORARY code of which the carrier's document says that nothing was done.
+    `not_executed` marks a TEMPORARY code of which the carrier's document says that nothing was
+    done.
     """
 
     error_class: ErrorClass
@@ -94,14 +102,15 @@ class Code(msgspec.Struct, frozen=True):
 
 
 class CodeTable:
-    """A carrier's error codes as data. An unknown code is TEMPORARY with UNKNOWN effect: never guessed."""
+    """A carrier's error codes as data.
+
+    An unknown code is TEMPORARY with UNKNOWN effect: never guessed.
+    """
 
     def __init__(self, rows: Mapping[str, Code | ErrorClass]) -> None:
         self.rows = {k: v if isinstance(v, Code) else Code(v) for k, v in rows.items()}
 
-    def error(
-        self, code: str, message: str, *, retry_after_s: float | None = None
-    ) -> CarrierError:
+    def error(self, code: str, message: str, *, retry_after_s: float | None = None) -> CarrierError:
         """Build the CarrierError for `code`; `message` is the carrier's own text."""
         row = self.rows.get(code)
         if row is None:
@@ -117,7 +126,10 @@ class CodeTable:
 
 
 class PushRefused(Exception):
-    """A push is not from the carrier or cannot be read. `reason` is for logs and never quotes the body."""
+    """A push is not from the carrier or cannot be read.
+
+    `reason` is for logs and never quotes the body.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

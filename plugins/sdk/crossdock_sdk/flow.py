@@ -4,8 +4,8 @@
         response = yield HttpRequest("POST", ctx.account.base_url, body=...)
         return parse(response)
 
-Rules: a flow never sleeps, retries, reads a clock or draws randomness (take them from `CallContext`).
-The idea is that of httpx's auth flows; the engine's driver fits on one screen.
+Rules: a flow never sleeps, retries, reads a clock or draws randomness (take them from
+`CallContext`). The idea is that of httpx's auth flows; the engine's driver fits on one screen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
-    """One HTTP request, complete: the bytes of `body` go out exactly as they stand (they may be signed)."""
+    """One complete HTTP request; `body` goes out exactly as it stands (it may be signed)."""
 
     method: str
     url: str

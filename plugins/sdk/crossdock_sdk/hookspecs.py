@@ -1,4 +1,5 @@
-"""The whole plug-in contract: two hooks, called once at start. No carrier call ever goes through a hook.
+"""The whole plug-in contract: two hooks, called once at start. No carrier call ever goes through a
+hook.
 
 Declare the package under the entry-point group `crossdock.carriers`; name = the carrier's code.
 """
@@ -26,4 +27,4 @@ def crossdock_carrier() -> Carrier:  # type: ignore[empty-body]  # pluggy specs 
 
 @hookspec
 def crossdock_simulator() -> type[CarrierSimulator]:  # type: ignore[empty-body]  # as above
-    """Return the carrier's simulator class; import it inside the hook so that serving never loads it."""
+    """Return the simulator class; import it inside the hook, so that serving never loads it."""

@@ -1,4 +1,7 @@
-"""What a carrier allows per operation, as its manifest states it. The engine enforces and learns from there."""
+"""What a carrier allows per operation, as its manifest states it.
+
+The engine enforces and learns from there.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import msgspec
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of one operation on one account.
 
-    batch: items per call. rate_per_s: calls per second (None = not published; the engine starts at its
-    default and learns). burst: calls that may go at once. concurrency: calls in flight.
+    batch: items per call. rate_per_s: calls per second (None = not published; the engine starts at
+    its default and learns). burst: calls that may go at once. concurrency: calls in flight.
     timeout_s: total time of one call, connect included.
     """
 

@@ -1,4 +1,5 @@
-"""`carrier.toml`: what a carrier is and can do, as data the engine reads before it loads any of the code's ideas.
+"""`carrier.toml`: what a carrier is and can do, as data the engine reads before it loads any of
+the code's ideas.
 
     code = "sf"
     sdk = 1
@@ -35,7 +36,15 @@ from crossdock_sdk.models import Option, ServiceLevel, Temperature
 SDK_VERSION = 1
 
 Operation: TypeAlias = Literal[
-    "sign_in", "quote", "book", "find", "find_by_carrier_order", "cancel", "label", "sort_code", "push"
+    "sign_in",
+    "quote",
+    "book",
+    "find",
+    "find_by_carrier_order",
+    "cancel",
+    "label",
+    "sort_code",
+    "push",
 ]
 
 
@@ -78,7 +87,10 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A product of the carrier. The first that fits a booking's level, temperature and weight is taken."""
+    """A product of the carrier.
+
+    The first that fits a booking's level, temperature and weight is taken.
+    """
 
     code: str
     name: str
@@ -91,13 +103,16 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BookingFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How bookings behave at this carrier: what recovery may rely on.
 
-    lookup_settles_s: a look-up that finds nothing is proof only when the booking is at least this old.
-    confirmed_by_push: an order push may settle an unknown outcome.
-    cancel_is_local: there is no cancel call; unused numbers are recycled by the carrier.
+    lookup_settles_s: a look-up that finds nothing is proof only when the booking is at least this
+    old. lookup_shows_cancelled: false when a look-up cannot tell a cancelled booking from a live
+    one, so that only the cancel call itself is proof. confirmed_by_push: an order push may settle
+    an unknown outcome. cancel_is_local: there is no cancel call; unused numbers are recycled by the
+    carrier.
     """
 
     repeat: Repeat = Repeat.BOOKS_AGAIN
     lookup_settles_s: float = 30.0
+    lookup_shows_cancelled: bool = True
     confirmed_by_push: bool = False
     cancel_is_local: bool = False
 
@@ -124,7 +139,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def load(cls, package: str) -> Manifest:
-        """Read `carrier.toml` beside `package` and check it. Raises ManifestError naming the key."""
+        """Read `carrier.toml` beside `package` and check it.
+
+        Raises ManifestError naming the key.
+        """
         text = resources.files(package).joinpath("carrier.toml").read_text("utf-8")
         return cls.parse(text, source=f"{package}/carrier.toml")
 
@@ -152,7 +170,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _problems(manifest: Manifest) -> list[str]:
     found: list[str] = []
     if manifest.sdk != SDK_VERSION:
-        found.append(f"sdk = {manifest.sdk} is not supported; this engine speaks sdk = {SDK_VERSION}")
+        found.append(f"sdk = {manifest.sdk} is not supported; write sdk = {SDK_VERSION}")
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,31}", manifest.code):
         found.append(f"code {manifest.code!r} must be 2 to 32 characters of a-z, 0-9, _")
     for number in manifest.number:

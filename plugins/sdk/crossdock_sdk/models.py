@@ -16,19 +16,25 @@ from crossdock_sdk.errors import CarrierError
 
 
 class Money(msgspec.Struct, frozen=True):
-    """An amount in the currency's minor unit: `Money("CNY", 1990)` is 19.90 yuan (ISO 4217 exponent 2)."""
+    """An amount in minor units: `Money("CNY", 1990)` is 19.90 yuan (ISO 4217 exponent 2)."""
 
     currency_code: str
     minor_units: int
 
     def decimal(self) -> str:
-        """The amount in major units as carriers write it: "19.90". For currencies with two decimals."""
+        """The amount in major units as carriers write it: "19.90".
+
+        For currencies with two decimals.
+        """
         sign = "-" if self.minor_units < 0 else ""
         return f"{sign}{abs(self.minor_units) // 100}.{abs(self.minor_units) % 100:02d}"
 
 
 class Contact(msgspec.Struct, frozen=True):
-    """A person or desk. `phone` is normalised: 11-digit mobile, landline `0755-86010515`, or E.164 abroad."""
+    """A person or desk.
+
+    `phone` is normalised: 11-digit mobile, landline `0755-86010515`, or E.164 abroad.
+    """
 
     name: str
     phone: str
@@ -52,7 +58,8 @@ class Address(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         """All levels in one line, largest first, as written on a Chinese waybill."""
-        return f"{self.province}{self.city if self.city != self.province else ''}{self.district}{self.town}{self.street}"
+        city = self.city if self.city != self.province else ""
+        return f"{self.province}{city}{self.district}{self.town}{self.street}"
 
     def __repr__(self) -> str:
         return f"Address({self.country_code} {self.province} {self.city} ***)"
@@ -103,7 +110,7 @@ class ServiceLevel(StrEnum):
 
 
 class Option(StrEnum):
-    """What a booking may ask for beyond carriage; a manifest lists those its carrier can be told."""
+    """What a booking may ask for beyond carriage; a manifest lists those its carrier takes."""
 
     INSURED_VALUE = "insured_value"
     CASH_ON_DELIVERY = "cash_on_delivery"
@@ -144,8 +151,9 @@ class Lane(msgspec.Struct, frozen=True):
 class Booking(msgspec.Struct, frozen=True):
     """One booking as the engine hands it to a carrier.
 
-    `reference` is ours, derived from order and attempt, at most 40 characters of `[A-Za-z0-9-]`, never reused
-    for another shipment. `service` is the carrier's own product code. `order_reference` is the merchant's.
+    `reference` is ours, derived from order and attempt, at most 40 characters of `[A-Za-z0-9-]`,
+    never reused for another shipment. `service` is the carrier's own product code.
+    `order_reference` is the merchant's.
     """
 
     reference: str
@@ -182,7 +190,10 @@ class Routing(msgspec.Struct, frozen=True):
 
 
 class Booked(msgspec.Struct, frozen=True):
-    """Proof of a booking. `waybill_number` is the master, `sub_waybill_numbers` the other pieces in order."""
+    """Proof of a booking.
+
+    `waybill_number` is the master, `sub_waybill_numbers` the other pieces in order.
+    """
 
     reference: str
     waybill_number: str
@@ -206,7 +217,7 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The carrier knew the booking and refused or voided it: nothing is live under this reference."""
+    """The carrier refused or voided the booking: nothing is live under this reference."""
 
     reference: str
     code: str = ""
@@ -227,7 +238,10 @@ class Cancellation(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """The booking is void. `local_only`: the carrier has no cancel call and recycles unused numbers itself."""
+    """The booking is void.
+
+    `local_only`: the carrier has no cancel call and recycles unused numbers itself.
+    """
 
     reference: str
     local_only: bool = False

@@ -1,7 +1,8 @@
 """Pushes: the carrier calls us. Parsing is one plain function that verifies first.
 
-`Carrier.parse_push` gets the raw request, checks the signature over the raw bytes and only then reads them.
-It returns what happened and the exact acknowledgement; the engine sends that only after its commit.
+`Carrier.parse_push` gets the raw request, checks the signature over the raw bytes and only then
+reads them. It returns what happened and the exact acknowledgement; the engine sends that only
+after its commit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 class PushRequest(msgspec.Struct, frozen=True):
-    """A push as it came in. Header names are lower case; `path` is what follows the account in our URL."""
+    """A push as it came in.
+
+    Header names are lower case; `path` is what follows the account in our URL.
+    """
 
     headers: Mapping[str, str] = _NO_HEADERS
     body: bytes = b""

@@ -1,4 +1,7 @@
-"""Digests and comparisons that carriers' signatures are made of. Pure; secrets come in, digests go out."""
+"""Digests and comparisons that carriers' signatures are made of.
+
+Pure; secrets come in, digests go out.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def md5_hex(text: str | bytes) -> str:
 
 
 def java_url_encode(text: str) -> str:
-    """What Java's URLEncoder.encode(text, "UTF-8") gives: space is +, `*` stays, `~` becomes %7E."""
+    """What Java's URLEncoder gives for UTF-8: space is +, `*` stays, `~` becomes %7E."""
     return quote_plus(text, safe="*").replace("~", "%7E")
 
 

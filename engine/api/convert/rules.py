@@ -1,0 +1,80 @@
+"""Routing rules in CEL over the contract's own Order, checked against its types when the settings are read.
+
+Variables: `order` (crossdock.v1.Order, normalised), `weight_g` (all parcels), `remote` (the recipient's province is
+far from everywhere). Example: `remote && order.service_level != ServiceLevel.SERVICE_LEVEL_EXPRESS`.
+A rule that fails at run time excludes every carrier with its text: never taken as "no".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cel_expr_python import cel
+
+from crossdock.v1 import core_pb2
+from engine.api.convert.orders import write_draft
+from engine.config import ConfigError, RuleSettings
+from engine.core.policy.divisions import is_remote
+from engine.core.policy.records import OrderDraft
+from engine.core.policy.routing import RuleEffect
+
+LONGEST_RULE = 4096
+MOST_RULES = 500
+
+
+class CelRules:
+    """The configured rules, compiled. Implements `core.router.RuleEngine`."""
+
+    def __init__(self, rules: Sequence[RuleSettings]) -> None:
+        self._env = cel.NewEnv(
+            variables={
+                "order": cel.Type(core_pb2.Order.DESCRIPTOR.full_name),
+                "weight_g": cel.Type.INT,
+                "remote": cel.Type.BOOL,
+            },
+            container="crossdock.v1",
+        )
+        problems = [f"rule: {len(rules)} rules; at most {MOST_RULES} are allowed"] if len(rules) > MOST_RULES else []
+        self._rules = []
+        for rule in rules:
+            try:
+                self._rules.append((rule, self._compile(rule)))
+            except ValueError as error:
+                problems.append(f"rule {rule.name}: when: {error}")
+        if problems:
+            raise ConfigError(problems)
+
+    def effects(self, draft: OrderDraft) -> tuple[RuleEffect, ...]:
+        """See RuleEngine."""
+        if not self._rules:
+            return ()
+        activation = self._env.Activation(
+            {
+                "order": write_draft(draft),
+                "weight_g": draft.weight_g,
+                "remote": draft.recipient.address.country_code == "CN"
+                and is_remote(draft.recipient.address.province),
+            }
+        )
+        found = []
+        for rule, expression in self._rules:
+            value = expression.eval(activation)
+            if value.type() == cel.Type.ERROR:
+                found.append(RuleEffect(rule.name, failed=str(value.value())))
+            elif value.value() is True:
+                found.append(
+                    RuleEffect(rule.name, rule.only, rule.prefer, rule.exclude, rule.services)
+                )
+        return tuple(found)
+
+    def _compile(self, rule: RuleSettings) -> cel.Expression:
+        if len(rule.when) > LONGEST_RULE:
+            raise ValueError(f"has {len(rule.when)} characters; at most {LONGEST_RULE} are allowed")
+        try:
+            expression = self._env.compile(rule.when)
+        except Exception as error:  # the binding raises RuntimeError for every mistake in a rule
+            text = str(error).split("=== Source Location ===")[0].strip()
+            raise ValueError(f"{text}; see the fields of Order in proto/crossdock/v1/core.proto") from error
+        if expression.return_type() != cel.Type.BOOL:
+            raise ValueError(f"gives {expression.return_type().name()}, a rule must be true or false")
+        return expression

@@ -1,0 +1,206 @@
+"""What every call passes first: who calls, how long it may take, how it is counted and logged.
+
+One interceptor, so that the order is plain: tenant -> deadline -> servicer -> errors -> metric -> log line. It holds
+the only broad `except` of the API. Health and reflection are open to everybody who reaches the port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+import msgspec
+import uuid_utils
+from crossdock_sdk import Party
+
+from engine.api.errors import Draining, Unauthenticated, abort, defect, status_of
+from engine.core.policy.records import Tenant
+from engine.log import logger
+from engine.metrics import Metrics
+
+OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
+ANSWER_MARGIN_S = 0.2
+"""Kept back from the caller's deadline, so that our answer still reaches it."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls and until when. `deadline_s` is what is left for work when the call began."""
+
+    tenant: str
+    warehouse: Party | None
+    deadline_s: float
+
+
+current: ContextVar[Caller] = ContextVar("caller")
+
+
+class Tenants:
+    """Finds the tenant of a call by API key hash or client certificate name."""
+
+    def __init__(
+        self, tenants: Iterable[Tenant], warehouses: Mapping[str, Party], *, anonymous: str = ""
+    ) -> None:
+        tenants = tuple(tenants)
+        self._by_hash = {digest: t.name for t in tenants for digest in t.key_hashes}
+        self._by_certificate = {name: t.name for t in tenants for name in t.certificate_names}
+        self._anonymous = anonymous
+        self.warehouses = warehouses
+
+    def find(self, metadata: Mapping[str, Any], context: grpc.aio.ServicerContext) -> str:
+        """The tenant's name. Raises Unauthenticated. Keys are compared as hashes, never as text."""
+        header = metadata.get("authorization", "")
+        if header:
+            kind, _, key = str(header).partition(" ")
+            tenant = self._by_hash.get(hashlib.sha256(key.encode()).hexdigest()) if kind.lower() == "bearer" else None
+            if tenant is not None:
+                return tenant
+            raise Unauthenticated("the API key is not known; check CROSSDOCK_API_KEY or ask for a new key")
+        for names in context.auth_context().values() if self._by_certificate else ():
+            for name in names:
+                tenant = self._by_certificate.get(bytes(name).decode("utf-8", "replace"))
+                if tenant is not None:
+                    return tenant
+        if self._anonymous:
+            return self._anonymous
+        raise Unauthenticated("the call has no API key; send the header `authorization: Bearer <key>`")
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """The interceptor."""
+
+    def __init__(
+        self, tenants: Tenants, metrics: Metrics, *, default_deadline_s: float, longest_deadline_s: float
+    ) -> None:
+        self._tenants = tenants
+        self._metrics = metrics
+        self._default_s = default_deadline_s
+        self._longest_s = longest_deadline_s
+        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self.draining = False
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wrap a method's handler, once per method."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or method.startswith(OPEN_SERVICES):
+                return handler
+            wrapped = self._wrapped[method] = self._wrap(method.rpartition("/")[2], handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler:
+        serializers = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if not handler.response_streaming:
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **serializers)
+        if handler.request_streaming:
+            inner = self._stream(method, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(inner, **serializers)
+        return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **serializers)
+
+    def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            started = time.perf_counter()
+            open_calls = self._metrics.grpc_open(method)
+            open_calls.inc()
+            code = "OK"
+            try:
+                caller = self._enter(context)
+                async with asyncio.timeout(caller.deadline_s + ANSWER_MARGIN_S):
+                    return await behaviour(request, context)
+            except TimeoutError:
+                code = "DEADLINE_EXCEEDED"
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed; what was accepted goes on")
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            except Exception as error:
+                code = await self._fail(method, context, error)
+            finally:
+                open_calls.dec()
+                self._count(method, code, started)
+
+        return call
+
+    def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> None:
+            started = time.perf_counter()
+            open_calls = self._metrics.grpc_open(method)
+            open_calls.inc()
+            code = "OK"
+            try:
+                self._enter(context)
+                answers: AsyncIterator[Any] | Awaitable[None] = behaviour(request, context)
+                if isinstance(answers, AsyncIterator):
+                    async for answer in answers:
+                        await context.write(answer)
+                else:
+                    await answers
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            except BaseExceptionGroup as group:
+                code = await self._fail(method, context, _first(group))
+            except Exception as error:
+                code = await self._fail(method, context, error)
+            finally:
+                open_calls.dec()
+                self._count(method, code, started)
+
+        return call
+
+    def _enter(self, context: grpc.aio.ServicerContext) -> Caller:
+        if self.draining:
+            raise Draining("the engine is shutting down; try again in a moment or at another instance")
+        metadata = dict(context.invocation_metadata() or ())
+        tenant = self._tenants.find(metadata, context)
+        remaining = context.time_remaining()
+        # gRPC tells a huge number when the client set no deadline.
+        asked = self._default_s if remaining is None or remaining > 1e6 else min(remaining, self._longest_s)
+        caller = Caller(tenant, self._tenants.warehouses.get(tenant), max(0.0, asked - ANSWER_MARGIN_S))
+        current.set(caller)
+        return caller
+
+    async def _fail(self, method: str, context: grpc.aio.ServicerContext, error: BaseException) -> str:
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        status = status_of(error)
+        if status is None:
+            incident = str(uuid_utils.uuid7())
+            logger().error("defect", method=method, incident=incident, exc_info=error)
+            status = defect(incident)
+        code = _code_name(status.code)
+        await abort(context, status)
+        return code
+
+    def _count(self, method: str, code: str, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self._metrics.grpc_calls(method, code).inc()
+        self._metrics.grpc_seconds(method).observe(seconds)
+        if code not in ("OK", "CANCELLED"):
+            logger().info("call refused", method=method, code=code, seconds=round(seconds, 4))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _code_name(code: int) -> str:
+    return next(c.name for c in grpc.StatusCode if c.value[0] == code)
+
+

@@ -1,0 +1,169 @@
+"""OrderService: reads the contract, calls the use cases, writes the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from engine.api import validation
+from engine.api.convert.candidates import write_candidate, write_event
+from engine.api.convert.orders import STATES_READ, read_draft, write_address, write_order
+from engine.api.convert.values import from_timestamp
+from engine.api.errors import RequestInvalid, status_of
+from engine.api.gate import Caller, current
+from engine.core.orders import Created, Orders
+from engine.core.policy.fields import FieldViolation
+from engine.core.policy.records import OrderDraft
+from engine.core.watch import Checkpoint, Watch, WatchFilter
+from engine.store.port import OrderFilter
+
+pb = order_service_pb2
+
+
+class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
+    """See proto/crossdock/v1/order_service.proto."""
+
+    def __init__(self, orders: Orders, watch: Watch, *, stream_window: int) -> None:
+        self._orders = orders
+        self._watch = watch
+        self._window = stream_window
+
+    async def QuoteOrder(self, request: pb.QuoteOrderRequest, context: object) -> pb.QuoteOrderResponse:
+        """Dry run."""
+        caller = current.get()
+        draft = _draft(request.order, caller)
+        normal, considered = await self._orders.quote(
+            caller.tenant, draft, live=request.live_prices, deadline_s=caller.deadline_s
+        )
+        return pb.QuoteOrderResponse(
+            candidates=[write_candidate(c) for c in considered],
+            recipient_address=write_address(normal.recipient.address),
+        )
+
+    async def CreateOrder(self, request: pb.CreateOrderRequest, context: object) -> pb.CreateOrderResponse:
+        """Accept and book."""
+        return await self._create(request.order, request.request_id, current.get())
+
+    async def BatchCreateOrders(
+        self, request: pb.BatchCreateOrdersRequest, context: object
+    ) -> pb.BatchCreateOrdersResponse:
+        """Item or status each."""
+        if not 1 <= len(request.requests) <= 500:
+            validation.check(request)
+        caller = current.get()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._result(each.order, each.request_id, caller)) for each in request.requests
+            ]
+        return pb.BatchCreateOrdersResponse(results=[task.result() for task in tasks])
+
+    async def StreamCreateOrders(
+        self,
+        request_iterator: AsyncIterator[pb.StreamCreateOrdersRequest],
+        context: grpc.aio.ServicerContext[pb.StreamCreateOrdersRequest, pb.StreamCreateOrdersResponse],
+    ) -> None:
+        """Reads at most a window ahead of what has been answered."""
+        caller = current.get()
+        window = asyncio.Semaphore(self._window)
+        writing = asyncio.Lock()
+
+        async def one(item: pb.StreamCreateOrdersRequest) -> None:
+            try:
+                result = await self._result(item.order, item.request_id, caller)
+                async with writing:
+                    await context.write(pb.StreamCreateOrdersResponse(index=item.index, result=result))
+            finally:
+                window.release()
+
+        async with asyncio.TaskGroup() as group:
+            async for item in request_iterator:
+                await window.acquire()
+                group.create_task(one(item))
+
+    async def GetOrder(self, request: pb.GetOrderRequest, context: object) -> pb.GetOrderResponse:
+        """By id or reference."""
+        validation.check(request)
+        loaded = await self._orders.get(
+            current.get().tenant, order_id=request.order_id, reference=request.reference
+        )
+        return pb.GetOrderResponse(order=write_order(loaded))
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: object) -> pb.ListOrdersResponse:
+        """A page."""
+        validation.check(request)
+        wanted = OrderFilter(
+            states=tuple(STATES_READ[s] for s in request.states if s in STATES_READ),
+            carriers=tuple(request.carriers),
+            reference_prefix=request.reference_prefix,
+            created_after=_time(request, "created_after_time"),
+            created_before=_time(request, "created_before_time"),
+        )
+        orders, token = await self._orders.page(
+            current.get().tenant, wanted, page_size=request.page_size, page_token=request.page_token
+        )
+        return pb.ListOrdersResponse(orders=[write_order(o) for o in orders], next_page_token=token)
+
+    async def CancelOrder(self, request: pb.CancelOrderRequest, context: object) -> pb.CancelOrderResponse:
+        """Cancel and wait."""
+        validation.check(request)
+        caller = current.get()
+        loaded = await self._orders.cancel(caller.tenant, request.order_id, deadline_s=caller.deadline_s)
+        return pb.CancelOrderResponse(order=write_order(loaded))
+
+    async def WatchOrders(
+        self, request: pb.WatchOrdersRequest, context: object
+    ) -> AsyncIterator[pb.WatchOrdersResponse]:
+        """Events and checkpoints."""
+        validation.check(request)
+        wanted = WatchFilter(
+            states=frozenset(STATES_READ[s] for s in request.states if s in STATES_READ),
+            carriers=frozenset(request.carriers),
+        )
+        async for seen in self._watch.orders(current.get().tenant, request.cursor, wanted):
+            if isinstance(seen, Checkpoint):
+                yield pb.WatchOrdersResponse(cursor=str(seen.sequence))
+            else:
+                yield pb.WatchOrdersResponse(cursor=str(seen.sequence), event=write_event(seen.event))
+
+    async def _create(
+        self, order: core_pb2.Order, request_id: str, caller: Caller
+    ) -> pb.CreateOrderResponse:
+        draft = _draft(order, caller)
+        if len(request_id) > 64:
+            too_long = FieldViolation("request_id", "has more than 64 characters", "use a UUID")
+            raise RequestInvalid([too_long])
+        created: Created = await self._orders.create(
+            caller.tenant, draft, request_id=request_id, deadline_s=caller.deadline_s
+        )
+        return pb.CreateOrderResponse(order=write_order(created.order), replayed=created.replayed)
+
+    async def _result(self, order: core_pb2.Order, request_id: str, caller: Caller) -> pb.OrderResult:
+        try:
+            return pb.OrderResult(created=await self._create(order, request_id, caller))
+        except Exception as error:
+            status = status_of(error)
+            if status is None:
+                raise
+            return pb.OrderResult(status=status)
+
+
+def _draft(order: core_pb2.Order, caller: Caller) -> OrderDraft:
+    validation.check(order, reason="ORDER_INVALID", prefix="order.")
+    try:
+        return read_draft(order, caller.warehouse)
+    except LookupError as error:
+        missing = FieldViolation(
+            "order.shipper", "is missing", "give it, or configure the tenant's warehouse ([tenant.shipper])"
+        )
+        raise RequestInvalid([missing], "ORDER_INVALID") from error
+
+
+def _time(request: pb.ListOrdersRequest, field: str):  # type: ignore[no-untyped-def]
+    value: Timestamp = getattr(request, field)
+    return from_timestamp(value) if request.HasField(field) else None  # type: ignore[arg-type]
+
+

@@ -1,0 +1,121 @@
+"""The gRPC listener: services, health, reflection, limits, TLS, and a shutdown in two stages."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from crossdock.v1 import label_service_pb2, label_service_pb2_grpc, order_service_pb2, order_service_pb2_grpc
+from engine.api.gate import Gate
+from engine.api.labels import LabelServicer
+from engine.api.orders import OrderServicer
+from engine.config import ServerSettings
+
+LARGEST_REQUEST = 1024 * 1024
+LARGEST_ANSWER = 10 * 1024 * 1024
+CALL_HEADROOM = 64
+"""Calls above the limit that still get a proper RESOURCE_EXHAUSTED instead of a full queue."""
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_REQUEST),
+    ("grpc.max_send_message_length", LARGEST_ANSWER),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 128),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_connection_idle_ms", 15 * 60_000),
+    ("grpc.max_connection_age_ms", 30 * 60_000),
+    ("grpc.max_connection_age_grace_ms", 5 * 60_000),
+)
+
+
+class GrpcServer:
+    """One listener. `start`, then `stop` once."""
+
+    def __init__(
+        self, settings: ServerSettings, gate: Gate, orders: OrderServicer, labels: LabelServicer
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._health = health_aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=(gate,),
+            options=CHANNEL_OPTIONS,
+            maximum_concurrent_rpcs=settings.max_concurrent_calls + CALL_HEADROOM,
+        )
+        order_service_pb2_grpc.add_OrderServiceServicer_to_server(orders, self._server)
+        label_service_pb2_grpc.add_LabelServiceServicer_to_server(labels, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._services = tuple(
+            service.full_name
+            for file in (order_service_pb2.DESCRIPTOR, label_service_pb2.DESCRIPTOR)
+            for service in file.services_by_name.values()
+        )
+        if settings.reflection:
+            names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address cannot be had."""
+        listen = self._settings.listen
+        try:
+            if self._settings.tls_certificate_file:
+                self.port = self._server.add_secure_port(listen, _credentials(self._settings))
+            else:
+                self.port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise OSError(f"server.listen: cannot listen on {listen}; is another engine running there?") from error
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """First stage: health says NOT_SERVING, new calls are refused with UNAVAILABLE."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._gate.draining = True
+
+    async def stop(self, grace_s: float) -> None:
+        """Second stage: let calls under way end for `grace_s`, then cut them."""
+        await self._server.stop(grace_s)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        await asyncio.gather(*[self._health.set(name, status) for name in ("", *self._services)])
+
+
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:
+    """TLS from files, read again when they change; client certificates are required when a CA is named."""
+
+    def read() -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration(
+            [(Path(settings.tls_key_file).read_bytes(), Path(settings.tls_certificate_file).read_bytes())],
+            Path(settings.client_ca_file).read_bytes() if settings.client_ca_file else None,
+        )
+
+    seen = [_stamp(settings)]
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        stamp = _stamp(settings)
+        if stamp == seen[0]:
+            return None
+        seen[0] = stamp
+        try:
+            return read()
+        except OSError:
+            return None  # half-written files: keep the old certificate, the next connection looks again
+
+    return grpc.dynamic_ssl_server_credentials(
+        read(), fetch, require_client_authentication=bool(settings.client_ca_file)
+    )
+
+
+def _stamp(settings: ServerSettings) -> tuple[int, ...]:
+    files = (settings.tls_certificate_file, settings.tls_key_file, settings.client_ca_file)
+    return tuple(Path(f).stat().st_mtime_ns for f in files if f and Path(f).exists())

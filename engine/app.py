@@ -1,0 +1,292 @@
+"""Puts the engine together and runs it: settings in, a serving process out.
+
+    async with running_engine(settings) as engine:
+        await engine.until_stopped()
+
+Stopping has two stages: first health says NOT_SERVING and new calls are refused while those under way end (at most
+`server.drain_s`), then workers, lanes and the store close in that order. A second signal skips the waiting; even
+then nothing is lost, since every step was durable before it was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+
+from engine.api.convert.rules import CelRules
+from engine.api.gate import Gate
+from engine.api.labels import LabelServicer
+from engine.api.orders import OrderServicer
+from engine.api.server import GrpcServer
+from engine.clock import Clock, SystemClock
+from engine.config import Settings
+from engine.core.booker import Booker
+from engine.core.labels import Labels
+from engine.core.orders import Orders
+from engine.core.policy import booking as policy
+from engine.core.policy.breaker import BreakerRules
+from engine.core.pushes import Pushes
+from engine.core.quotes import LivePrices
+from engine.core.reconcile import housekeeping, keep_rates, reconcile, restore_rates
+from engine.core.registry import Registry
+from engine.core.router import Router
+from engine.core.watch import Watch
+from engine.ingress.web import IngressServer, ingress
+from engine.log import logger
+from engine.metrics import LaneMetrics, Metrics, StoreMetrics
+from engine.outbound import LaneSettings
+from engine.outbound.outbound import Outbound
+from engine.outbound.transport import TransportSettings
+from engine.outbound.transport.pyreqwest import PyreqwestTransport
+from engine.store.codec import AesGcmCodec, Codec, PlainCodec
+from engine.store.port import Store
+from engine.store.sqlite.store import SqliteStore
+from engine.wiring import account_facts, accounts_of, read_master_key, split_listen, tenants_of
+
+GAUGE_PERIOD_S = 5.0
+
+
+class Engine:
+    """One running engine. Build it with `running_engine`."""
+
+    def __init__(self, settings: Settings, registry: Registry, store: Store, metrics: Metrics, clock: Clock) -> None:
+        self.settings = settings
+        self.store = store
+        self.metrics = metrics
+        self.clock = clock
+        self._registry = registry
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.accounts = accounts_of(settings, registry)
+        self.outbound = Outbound(
+            self.accounts,
+            registry.carriers,
+            lambda: PyreqwestTransport(
+                TransportSettings(
+                    connect_timeout_s=settings.outbound.connect_timeout_s,
+                    allow_plaintext=settings.outbound.allow_plaintext,
+                )
+            ),
+            clock,
+            LaneMetrics(metrics),
+            LaneSettings(
+                queue_limit=settings.outbound.queue_size,
+                breaker=BreakerRules(open_s=settings.outbound.breaker_open_s),
+            ),
+        )
+        prices = LivePrices(self.outbound, registry.carriers, clock, keep_s=settings.booking.price_cache_s)
+        self.router = Router(
+            account_facts(settings, registry),
+            registry.manifests,
+            CelRules(settings.rule),
+            prices,
+            live_prices=settings.booking.live_prices,
+        )
+        self.watch = Watch(store)
+        self.grpc_port = 0
+        self.http_port = 0
+
+    def stop(self) -> None:
+        """Begin to stop; called again, stop at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def until_stopped(self) -> None:
+        """Wait for `stop`."""
+        await self._stop.wait()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Everything that runs, started in order and stopped in reverse."""
+        settings = self.settings
+        epoch = await self.store.next_epoch()
+        async with self.outbound, asyncio.TaskGroup() as workers:
+            await restore_rates(self.store, self.outbound, self.clock)
+            booker = self._booker(workers, epoch)
+            orders = self._orders(booker)
+            labels = Labels(
+                store=self.store,
+                orders=orders,
+                outbound=self.outbound,
+                manifests=self._registry.manifests,
+                clock=self.clock,
+                extra_fonts=[Path(font) for font in settings.labels.extra_fonts],
+            )
+            gate = Gate(
+                tenants_of(settings),
+                self.metrics,
+                default_deadline_s=settings.server.default_deadline_s,
+                longest_deadline_s=settings.server.longest_deadline_s,
+            )
+            grpc_server = GrpcServer(
+                settings.server,
+                gate,
+                OrderServicer(orders, self.watch, stream_window=settings.server.stream_window),
+                LabelServicer(labels),
+            )
+            web = self._ingress(booker, gate)
+            self._observe(booker)
+            await grpc_server.start()
+            self.grpc_port = grpc_server.port
+            background = self._background(booker, web)
+            await _started(web, background[0])
+            self.http_port = web.port
+            logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
+            try:
+                yield
+            finally:
+                await self._shut_down(grpc_server, web, background)
+
+    def _booker(self, workers: asyncio.TaskGroup, epoch: int) -> Booker:
+        booking = self.settings.booking
+        return Booker(
+            store=self.store,
+            outbound=self.outbound,
+            router=self.router,
+            carriers=self._registry.carriers,
+            clock=self.clock,
+            rules=policy.Rules(
+                review_after_s=booking.review_after_s,
+                give_up_after_s=booking.give_up_after_s,
+                retry_base_s=booking.retry_base_s,
+                retry_cap_s=booking.retry_cap_s,
+                unavailable_retry_s=booking.unavailable_retry_s,
+            ),
+            observer=self.metrics,
+            group=workers,
+            epoch=epoch,
+        )
+
+    def _orders(self, booker: Booker) -> Orders:
+        return Orders(
+            store=self.store,
+            booker=booker,
+            router=self.router,
+            outbound=self.outbound,
+            clock=self.clock,
+            observer=self.metrics,
+            max_open=self.settings.server.max_open_bookings,
+        )
+
+    def _ingress(self, booker: Booker, gate: Gate) -> IngressServer:
+        pushes = Pushes(
+            store=self.store,
+            booker=booker,
+            outbound=self.outbound,
+            carriers=self._registry.carriers,
+            accounts=self.accounts,
+            clock=self.clock,
+            observer=self.metrics,
+        )
+
+        def not_ready() -> str:
+            return "draining" if gate.draining else ""
+
+        app = ingress(pushes, self.metrics, not_ready, max_body_bytes=self.settings.ingress.max_body_bytes)
+        return IngressServer(app, *split_listen(self.settings.ingress.listen))
+
+    def _observe(self, booker: Booker) -> None:
+        def refresh() -> None:
+            self.metrics.lane_snapshots(self.outbound.snapshots())
+            self.metrics.orders_open().set(booker.open_count)
+            self.metrics.watchers().set(self.watch.watcher_count)
+
+        self.metrics.before_scrape.append(refresh)
+
+    def _background(self, booker: Booker, web: IngressServer) -> list[asyncio.Task[None]]:
+        store = self.settings.store
+
+        async def count() -> None:
+            while True:
+                self.metrics.order_counts(await self.store.count_by_state())
+                await self.clock.sleep(GAUGE_PERIOD_S)
+
+        async def purge() -> object:
+            now = self.clock.now()
+            return await self.store.purge(
+                keys_before=now - timedelta(days=store.keep_keys_days),
+                events_before=now - timedelta(days=store.keep_events_days),
+            )
+
+        jobs = (
+            web.serve(),
+            reconcile(self.store, booker, self.clock, _report("reconcile")),
+            housekeeping(purge, self.clock, _report("housekeeping")),
+            keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
+            count(),
+        )
+        return [asyncio.create_task(job) for job in jobs]
+
+    async def _shut_down(
+        self, grpc_server: GrpcServer, web: IngressServer, background: list[asyncio.Task[None]]
+    ) -> None:
+        logger().info("stopping", drain_s=self.settings.server.drain_s)
+        await grpc_server.drain()
+        self.watch.close()
+        stopping = asyncio.create_task(grpc_server.stop(self.settings.server.drain_s))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await grpc_server.stop(0)
+        hurry.cancel()
+        web.should_exit = True
+        serving, *others = background
+        for task in others:
+            task.cancel()
+        await asyncio.gather(serving, stopping, *others, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_engine(
+    settings: Settings, registry: Registry, *, clock: Clock | None = None
+) -> AsyncIterator[Engine]:
+    """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError."""
+    metrics = Metrics()
+    store = await SqliteStore.open(
+        settings.store.path, codec=_codec(settings), observer=StoreMetrics(metrics)
+    )
+    try:
+        engine = Engine(settings, registry, store, metrics, clock or SystemClock())
+        async with engine.serving():
+            yield engine
+    finally:
+        await store.aclose()
+
+
+async def serve(settings: Settings, registry: Registry, ready: Callable[[Engine], None]) -> None:
+    """Run until SIGTERM or SIGINT; a second one stops at once."""
+    async with running_engine(settings, registry) as engine:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, engine.stop)
+        ready(engine)
+        await engine.until_stopped()
+
+
+def _codec(settings: Settings) -> Codec:
+    if not settings.store.master_key_file:
+        return PlainCodec()
+    return AesGcmCodec(read_master_key(Path(settings.store.master_key_file)))
+
+
+def _report(job: str) -> Callable[[Exception], None]:
+    def report(error: Exception) -> None:
+        logger().error("background job failed", job=job, error=type(error).__name__)
+
+    return report
+
+
+async def _started(web: IngressServer, serving: asyncio.Task[None]) -> None:
+    while not web.started:
+        if serving.done():
+            raise OSError(
+                f"ingress.listen: cannot listen on {web.config.host}:{web.config.port}; "
+                "is another engine running there?"
+            )
+        await asyncio.sleep(0.01)

@@ -1,0 +1,47 @@
+"""The `crossdock` command. Each command is its own module, imported when it is used: `--help` stays quick.
+
+Exit codes: 0 done, 1 something was refused or failed (the output says what), 2 wrong usage or configuration,
+3 the server cannot be reached, 75 the disk failed under the store.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "serve": "Run the engine.",
+    "demo": "Show the main job on this machine: book, fall back, recover, print.",
+    "ship": "Turn a merchant's order file into waybills and labels.",
+    "order": "Look at, create, quote, cancel or watch orders.",
+    "label": "Fetch labels of booked orders.",
+    "plugins": "Show which carriers are loaded, and why one is not.",
+    "config": "Check settings, hash API keys.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command `engine.cli.<name>.<name>`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"engine.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List without importing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="crossdock-engine", prog_name="crossdock")
+def main() -> None:
+    """Crossdock books parcels with express carriers, prints waybill labels and never loses or doubles a booking."""

@@ -1,0 +1,64 @@
+"""What commands share: reading settings, printing tables or JSON, ending with a code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from engine.config import ConfigError, Settings, load
+
+FAILED, BAD_USAGE, UNREACHABLE = 1, 2, 3
+
+output = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="CROSSDOCK_CONFIG",
+    help="Settings file; also CROSSDOCK_CONFIG.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The settings, or exit with every problem."""
+    try:
+        return load(path)
+    except ConfigError as error:
+        stop_with(error.problems, BAD_USAGE)
+
+
+def stop_with(problems: Sequence[str], code: int) -> NoReturn:
+    """Print problems on standard error and end."""
+    for problem in problems:
+        errors.print(f"[red]error:[/red] {_plain(problem)}", soft_wrap=True)
+    sys.exit(code)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*[_plain(cell) for cell in row])
+    output.print(table)
+
+
+def _plain(text: str) -> str:
+    """Text in which square brackets are not rich's markup."""
+    return text.replace("[", "\\[")

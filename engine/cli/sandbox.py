@@ -1,0 +1,277 @@
+"""A whole Crossdock on this machine for a while: simulated carriers and an engine, each its own process.
+
+State lies in one folder and survives: started again there, the engine resumes what was open and the simulators
+remember what they booked. Everything listens on loopback only and ends with the block, also when it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crossdock_sdk.simulator import CarrierSimulator, Entry, Faults, read_ledger
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+CARRIERS = ("sf", "zto")
+
+WAREHOUSE = {
+    "name": "样例仓库",
+    "company": "样例商城",
+    "phone": "0571-86001234",
+    "province": "浙江省",
+    "city": "杭州市",
+    "district": "余杭区",
+    "street": "样例大道1号3号仓",
+}
+
+RULES: tuple[Mapping[str, Any], ...] = (
+    {
+        "name": "cold chain goes by sf",
+        "when": "order.options.temperature in [Temperature.TEMPERATURE_CHILLED, Temperature.TEMPERATURE_FROZEN]",
+        "only": ["sf"],
+    },
+    {"name": "over 20 kg goes by freight", "when": "weight_g > 20000", "only": ["sf"], "services": ["154", "155"]},
+    {
+        "name": "express goes by sf",
+        "when": "order.service_level == ServiceLevel.SERVICE_LEVEL_EXPRESS",
+        "prefer": ["sf"],
+    },
+)
+
+
+class SimulatorProcess:
+    """One running simulator: where it listens, what it believes, how it misbehaves."""
+
+    def __init__(self, code: str, url: str, control_url: str, ledger_path: Path, process: asyncio.subprocess.Process) -> None:
+        self.code = code
+        self.url = url
+        self.control_url = control_url
+        self.ledger_path = ledger_path
+        self.process = process
+
+    async def set_faults(self, faults: Faults) -> None:
+        """Misbehave so from now on."""
+        import httpx
+
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.put(f"{self.control_url}/faults", content=msgspec.json.encode(faults))
+            answer.raise_for_status()
+
+    async def stats(self) -> dict[str, Any]:
+        """Calls, bookings, refusals so far."""
+        import httpx
+
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{self.control_url}/stats")
+            stats: dict[str, Any] = answer.raise_for_status().json()
+            return stats
+
+    def entries(self) -> list[Entry]:
+        """The ledger as it lies on disk."""
+        return list(read_ledger(self.ledger_path))
+
+    def live_waybills(self) -> dict[str, str]:
+        """Waybill number -> reference of every booking that is not cancelled."""
+        live = {}
+        for entry in self.entries():
+            if entry.kind == "BOOKED":
+                live[entry.waybill_number] = entry.reference
+            else:
+                live.pop(entry.waybill_number, None)
+        return live
+
+
+class Sandbox:
+    """The running whole."""
+
+    def __init__(self, folder: Path, simulators: Mapping[str, SimulatorProcess]) -> None:
+        self.folder = folder
+        self.simulators = simulators
+        self.server = ""
+        self.http = ""
+        self.config_path = folder / "crossdock.toml"
+        self._engine: asyncio.subprocess.Process | None = None
+
+    async def start_engine(self) -> None:
+        """Start (or start again) the engine on the same state; its ports stay the same."""
+        environment = {"CROSSDOCK_CONFIG": str(self.config_path)}
+        process = await _spawn(
+            [sys.executable, "-m", "engine", "serve", "--ready-json"],
+            self.folder / "engine.log",
+            environment,
+        )
+        self._engine = process
+        ports = await _first_line(process, "engine", self.folder / "engine.log")
+        self.server = f"127.0.0.1:{ports['grpc_port']}"
+        self.http = f"http://127.0.0.1:{ports['http_port']}"
+
+    def kill_engine(self) -> None:
+        """SIGKILL: no goodbye."""
+        if self._engine is not None and self._engine.returncode is None:
+            self._engine.kill()
+
+    async def stop_engine(self) -> int:
+        """SIGTERM and wait; returns the exit code."""
+        return await _stop(self._engine) if self._engine else 0
+
+
+@asynccontextmanager
+async def running_sandbox(
+    folder: Path,
+    *,
+    carriers: Sequence[str] = CARRIERS,
+    settings: Mapping[str, Any] | None = None,
+    with_engine: bool = True,
+) -> AsyncIterator[Sandbox]:
+    """Start simulators, then the engine, in `folder`; stop everything at the end.
+
+    settings: sections laid over the sandbox's own, for demos and tests.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = _Ports(folder / "ports.json")
+    async with AsyncExitStack() as stack:
+        simulators = {}
+        for code in carriers:
+            simulators[code] = await stack.enter_async_context(_simulator(code, folder, ports))
+        sandbox = Sandbox(folder, simulators)
+        _write_settings(sandbox, ports, settings or {})
+        stack.push_async_callback(sandbox.stop_engine)
+        if with_engine:
+            await sandbox.start_engine()
+        ports.save()
+        yield sandbox
+
+
+class _Ports:
+    """Ports chosen once per folder, so that a restarted engine finds its carriers and watchers the engine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+
+    def get(self, name: str) -> int:
+        """The port kept for `name`, else a free one."""
+        import socket
+
+        port = self._known.get(name, 0)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                probe.bind(("127.0.0.1", 0))
+            self._known[name] = probe.getsockname()[1]
+        return self._known[name]
+
+    def save(self) -> None:
+        """Keep them for the next start."""
+        self._path.write_text(json.dumps(self._known))
+
+
+@asynccontextmanager
+async def _simulator(code: str, folder: Path, ports: _Ports) -> AsyncIterator[SimulatorProcess]:
+    ledger = folder / f"{code}-ledger.jsonl"
+    command = [
+        sys.executable,
+        "-m",
+        "crossdock_sdk.simulator",
+        code,
+        "--port",
+        str(ports.get(code)),
+        "--control-port",
+        str(ports.get(f"{code}-control")),
+        "--ledger",
+        str(ledger),
+        "--push-url",
+        f"http://127.0.0.1:{ports.get('http')}/push/{code}-sandbox",
+        "--exit-with-parent",
+    ]
+    log = folder / f"{code}-simulator.log"
+    process = await _spawn(command, log, {})
+    try:
+        facts = await _first_line(process, f"{code} simulator", log)
+        yield SimulatorProcess(code, facts["url"], facts["control_url"], ledger, process)
+    finally:
+        await _stop(process)
+
+
+def _write_settings(sandbox: Sandbox, ports: _Ports, overlay: Mapping[str, Any]) -> None:
+    sections: dict[str, Any] = {
+        "server": {"listen": f"127.0.0.1:{ports.get('grpc')}"},
+        "ingress": {"listen": f"127.0.0.1:{ports.get('http')}"},
+        "store": {"path": str(sandbox.folder / "crossdock.db")},
+        "log": {"level": "warning"},
+        "tenant": [{"name": "sandbox", "shipper": WAREHOUSE}],
+        "account": [_account(s) for s in sandbox.simulators.values()],
+        "rule": list(RULES),
+    }
+    for section, values in overlay.items():
+        sections[section] = {**sections.get(section, {}), **values} if isinstance(values, Mapping) else values
+    sandbox.config_path.touch(mode=0o600)
+    sandbox.config_path.write_bytes(msgspec.toml.encode(sections))
+
+
+def _account(simulator: SimulatorProcess) -> dict[str, Any]:
+    from engine.core.registry import load_simulator
+
+    kind: type[CarrierSimulator] = load_simulator(simulator.code)
+    account = kind.account(simulator.url)
+    secrets = {key: secret.reveal() for key, secret in account.secrets.items()}
+    return {
+        "id": f"{simulator.code}-sandbox",
+        "carrier": simulator.code,
+        "base_url": account.base_url,
+        "priority": 10 if simulator.code == "sf" else 20,
+        "settings": {**account.settings, **secrets},
+    }
+
+
+async def _spawn(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    import os
+
+    with log.open("ab") as stderr:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,  # closes with us, which tells a simulator to end
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            start_new_session=True,  # Ctrl-C is for us; we stop them in order
+        )
+
+
+async def _first_line(process: asyncio.subprocess.Process, what: str, log: Path) -> dict[str, Any]:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = await process.stdout.readline()
+    except TimeoutError:
+        line = b""
+    if not line:
+        process.kill()
+        tail = log.read_text("utf-8", "replace").strip().splitlines()[-5:]
+        raise RuntimeError(f"the {what} did not start; its log {log} ends with:\n" + "\n".join(tail))
+    facts: dict[str, Any] = json.loads(line)
+    return facts
+
+
+async def _stop(process: asyncio.subprocess.Process | None) -> int:
+    if process is None:
+        return 0
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0

@@ -1,0 +1,55 @@
+"""`crossdock serve`: the engine as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from engine.cli.common import BAD_USAGE, FAILED, config_option, read_settings, stop_with
+from engine.config import ConfigError, Settings
+
+
+@click.command()
+@config_option
+@click.option("--ready-json", is_flag=True, help="Print one JSON line with the ports once it serves.")
+def serve(config_path: Path | None, ready_json: bool) -> None:
+    """Run the engine until SIGTERM or SIGINT (a second one stops at once).
+
+    Exit codes: 0 stopped as asked, 1 cannot start, 2 bad configuration, 75 the disk failed under the store.
+    """
+    settings = read_settings(config_path)
+    try:
+        run(settings, ready_json=ready_json)
+    except ConfigError as error:
+        stop_with(error.problems, BAD_USAGE)
+
+
+def run(settings: Settings, *, ready_json: bool) -> None:
+    """Serve until stopped. Raises ConfigError; ends the process when it cannot start."""
+    import uvloop
+
+    from engine import log
+    from engine.app import Engine
+    from engine.app import serve as serve_engine
+    from engine.core.registry import load_carriers
+    from engine.store.port import StoreError
+
+    log.configure(settings.log.level)
+    registry = load_carriers()
+    for plugin in registry.plugins:
+        if plugin.problem:
+            log.logger().error("plug-in left out", plugin=plugin.name, problem=plugin.problem)
+
+    def ready(engine: Engine) -> None:
+        if ready_json:
+            click.echo(f'{{"grpc_port":{engine.grpc_port},"http_port":{engine.http_port}}}')
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_engine(settings, registry, ready))
+    except (OSError, StoreError) as error:
+        stop_with([str(error)], FAILED)
+
+

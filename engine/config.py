@@ -1,0 +1,311 @@
+"""Settings: one TOML file with an environment overlay, checked as a whole before anything starts.
+
+Every key may be overridden by `CROSSDOCK_<SECTION>__<KEY>` (an account's by `CROSSDOCK_ACCOUNT__<ID>__<KEY>`).
+Unknown keys are errors, all of them are reported at once, and each message names the key and the remedy.
+Secrets are read from files (`check_word_file = "…"`) or from the environment; a settings file that holds one
+itself must not be readable by others. `docs` of every key stand in engine/README.md; a test holds it to that.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from crossdock_sdk import ServiceLevel, Temperature
+
+
+class ConfigError(Exception):
+    """The configuration is wrong. `problems` has one line per key, each with its remedy."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: values are fixed and unknown keys refused."""
+
+
+class ServerSettings(_Section):
+    """The gRPC listener."""
+
+    listen: str = "127.0.0.1:50051"
+    allow_plaintext: bool = False
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+    client_ca_file: str = ""
+    reflection: bool = True
+    max_concurrent_calls: int = 4096
+    max_open_bookings: int = 20_000
+    default_deadline_s: float = 30.0
+    longest_deadline_s: float = 120.0
+    drain_s: float = 25.0
+    stream_window: int = 256
+
+
+class IngressSettings(_Section):
+    """The HTTP listener: carrier pushes, /metrics, /healthz, /readyz."""
+
+    listen: str = "127.0.0.1:8080"
+    allow_public_metrics: bool = False
+    max_body_bytes: int = 1_048_576
+
+
+class StoreSettings(_Section):
+    """Where orders are kept."""
+
+    path: str = "crossdock.db"
+    master_key_file: str = ""
+    keep_keys_days: int = 35
+    keep_events_days: int = 35
+
+
+class BookingSettings(_Section):
+    """How bookings are retried and resolved. Times in seconds."""
+
+    review_after_s: float = 240.0
+    give_up_after_s: float = 86_400.0
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 60.0
+    unavailable_retry_s: float = 2.0
+    live_prices: bool = False
+    price_cache_s: float = 3600.0
+
+
+class OutboundSettings(_Section):
+    """Lanes to the carriers."""
+
+    breaker_open_s: float = 30.0
+    connect_timeout_s: float = 2.0
+    allow_plaintext: bool = False
+    queue_size: int = 20_000
+
+
+class LabelSettings(_Section):
+    """Printing."""
+
+    extra_fonts: tuple[str, ...] = ()
+
+
+class LogSettings(_Section):
+    """What is logged; always JSON lines on standard error."""
+
+    level: str = "info"
+
+
+class PartySettings(_Section):
+    """A shipper's address as it stands in the file."""
+
+    name: str
+    phone: str
+    province: str
+    city: str
+    street: str
+    district: str = ""
+    company: str = ""
+    country_code: str = "CN"
+    postal_code: str = ""
+
+
+class TenantSettings(_Section):
+    """Who may call: SHA-256 hex digests of its API keys, names in its client certificates."""
+
+    name: str
+    api_key_sha256: tuple[str, ...] = ()
+    certificate_names: tuple[str, ...] = ()
+    shipper: PartySettings | None = None
+
+
+class TariffStep(_Section):
+    """Contract price to some provinces ("*" = all others), in minor units of CNY."""
+
+    provinces: tuple[str, ...]
+    first_weight_g: int
+    first_price: int
+    step_weight_g: int
+    step_price: int
+
+
+class AccountSettings(_Section):
+    """A merchant's contract with a carrier. `settings` holds the plug-in's own keys."""
+
+    id: str
+    carrier: str
+    base_url: str = ""
+    priority: int = 100
+    enabled: bool = True
+    settings: dict[str, str] = {}
+    tariff: tuple[TariffStep, ...] = ()
+
+
+class RuleSettings(_Section):
+    """A routing rule: when the CEL expression over `order` is true, its effects apply."""
+
+    name: str
+    when: str
+    only: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+
+class Settings(_Section):
+    """The whole file."""
+
+    server: ServerSettings = ServerSettings()
+    ingress: IngressSettings = IngressSettings()
+    store: StoreSettings = StoreSettings()
+    booking: BookingSettings = BookingSettings()
+    outbound: OutboundSettings = OutboundSettings()
+    labels: LabelSettings = LabelSettings()
+    log: LogSettings = LogSettings()
+    tenant: tuple[TenantSettings, ...] = ()
+    account: tuple[AccountSettings, ...] = ()
+    rule: tuple[RuleSettings, ...] = ()
+
+
+ENV_PREFIX = "CROSSDOCK_"
+# Variables that begin like settings but are none.
+NOT_SETTINGS = ("CROSSDOCK_CONFIG", "CROSSDOCK_API_KEY", "CROSSDOCK_CRASH_AT", "CROSSDOCK_SERVER")
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings. Raises ConfigError with every problem found."""
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError([f"{path}: cannot be read ({error.strerror}); name an existing file"]) from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"{path}: is not TOML: {error}"]) from error
+    problems = _overlay(raw, os.environ if environment is None else environment)
+    _secret_files(raw, problems, path)
+    settings = _convert(raw, problems)
+    if settings is not None:
+        problems += _cross_checks(settings)
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings
+
+
+def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
+    problems = []
+    for name, value in sorted(environment.items()):
+        if not name.startswith(ENV_PREFIX) or name in NOT_SETTINGS:
+            continue
+        parts = [part.lower() for part in name[len(ENV_PREFIX) :].split("__")]
+        if len(parts) == 3 and parts[0] == "account":
+            account = next(
+                (a for a in raw.get("account", []) if a.get("id", "").lower().replace("-", "_") == parts[1]), None
+            )
+            if account is None:
+                problems.append(f"environment {name}: no [[account]] with id {parts[1]!r}; check the id")
+            else:
+                account.setdefault("settings", {})[parts[2]] = value
+        elif len(parts) == 2 and isinstance(raw.setdefault(parts[0], {}), dict):
+            raw[parts[0]][parts[1]] = _typed(parts[0], parts[1], value)
+        else:
+            problems.append(f"environment {name}: is not CROSSDOCK_<SECTION>__<KEY>; remove it or correct the name")
+    return problems
+
+
+def _typed(section: str, key: str, text: str) -> Any:
+    """The overlay's text as TOML would give it, where the key is not a string."""
+    fields = {f.name: f.type for f in msgspec.structs.fields(Settings)}
+    section_type = fields.get(section)
+    if not isinstance(section_type, type):
+        return text
+    wanted = {f.name: f.type for f in msgspec.structs.fields(section_type)}.get(key)
+    if wanted in (str, None):
+        return text
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text  # the conversion names the key and what it expected
+
+
+def _secret_files(raw: dict[str, Any], problems: list[str], path: Path | None) -> None:
+    """Replace `<key>_file` in accounts' settings by the file's content."""
+    base = path.parent if path else Path()
+    for account in raw.get("account", []):
+        settings = account.get("settings", {})
+        for key in [k for k in settings if k.endswith("_file")]:
+            file = base / settings.pop(key)
+            where = f"account {account.get('id', '?')}: settings.{key}"
+            try:
+                if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                    problems.append(f"{where}: {file} can be read by others; run chmod 600 on it")
+                settings[key.removesuffix("_file")] = file.read_text("utf-8").strip()
+            except OSError as error:
+                problems.append(f"{where}: {file} cannot be read ({error.strerror})")
+
+
+def _convert(raw: dict[str, Any], problems: list[str]) -> Settings | None:
+    """Convert section by section, so that several mistakes are reported together."""
+    values: dict[str, Any] = {}
+    known = {f.name: f for f in msgspec.structs.fields(Settings)}
+    for key, value in raw.items():
+        field = known.get(key)
+        if field is None:
+            problems.append(f"{key}: no such section; known: {', '.join(known)}")
+            continue
+        try:
+            values[key] = msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            text = str(error).replace("`$", f"`{key}").replace("Object contains", "contains")
+            problems.append(f"{key}: {text}; see engine/README.md for its keys")
+    return None if problems else Settings(**values)
+
+
+def _cross_checks(settings: Settings) -> list[str]:
+    found: list[str] = []
+    for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
+        host, _, port = listen.rpartition(":")
+        if not host or not port.isdigit():
+            found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
+    server = settings.server
+    if bool(server.tls_certificate_file) != bool(server.tls_key_file):
+        found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
+    if server.client_ca_file and not server.tls_certificate_file:
+        found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
+    if not server.tls_certificate_file and not server.allow_plaintext and not is_loopback(server.listen):
+        found.append(
+            f"server.listen: {server.listen} is not loopback and there is no TLS; "
+            "set tls_certificate_file and tls_key_file, or allow_plaintext = true behind a proxy that has TLS"
+        )
+    if settings.log.level not in ("debug", "info", "warning", "error"):
+        found.append(f"log.level: {settings.log.level!r}; use debug, info, warning or error")
+    found += _duplicates("account", [a.id for a in settings.account])
+    found += _duplicates("tenant", [t.name for t in settings.tenant])
+    found += _duplicates("rule", [r.name for r in settings.rule])
+    for tenant in settings.tenant:
+        found += [
+            f"tenant {tenant.name}: api_key_sha256 has {len(digest)} characters; a SHA-256 hex digest has 64 "
+            "(crossdock config hash-key prints it)"
+            for digest in tenant.api_key_sha256
+            if len(digest) != 64
+        ]
+    return found
+
+
+def _duplicates(section: str, names: list[str]) -> list[str]:
+    return [
+        f"{section} {name}: stands {names.count(name)} times; names must be unique"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def is_loopback(listen: str) -> bool:
+    """True for HOST:PORT on this machine only."""
+    host = listen.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+__all__ = ["ConfigError", "ServiceLevel", "Settings", "Temperature", "is_loopback", "load"]

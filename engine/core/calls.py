@@ -1,0 +1,29 @@
+"""One way to ask a carrier: every ending is a value, so that callers decide by type and nothing slips past."""
+
+from __future__ import annotations
+
+from engine.outbound import OutboundError, Priority
+from engine.outbound.outbound import Outbound
+
+BACKGROUND_DEADLINE_S = 30.0
+"""Time a call may take, queue included, when nobody waits for it."""
+
+
+async def ask(
+    outbound: Outbound,
+    account_id: str,
+    operation: str,
+    item: object,
+    *,
+    priority: Priority,
+    tenant: str,
+    deadline_s: float = BACKGROUND_DEADLINE_S,
+) -> object:
+    """The sdk's outcome for `item`, a CarrierError, or the OutboundError that says why there is none."""
+    try:
+        answered = await outbound.call(
+            account_id, operation, item, priority=priority, deadline_s=deadline_s, tenant=tenant
+        )
+    except OutboundError as error:
+        return error
+    return answered.value

@@ -1,0 +1,127 @@
+"""What a caller may have done wrong or run into, before any carrier is asked. The API maps them one to one.
+
+UseCaseError
+    OrderInvalid            fields are wrong; all violations
+    NoEligibleCarrier       no configured carrier can take it; why, candidate by candidate
+    KeyReused               an idempotency key was used with another body
+    OrderNotFound
+    OrderNotBooked
+    OrderNotCancellable
+    Overloaded              come back after `retry_after_s`
+    CursorInvalid, CursorExpired
+    LabelUnavailable        a label cannot be made
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.core.policy.fields import FieldViolation
+from engine.core.policy.records import OrderRecord
+from engine.core.policy.routing import Considered
+
+
+class UseCaseError(Exception):
+    """Base. The message is for people and says what to do."""
+
+
+class OrderInvalid(UseCaseError):
+    """Fields of the order are wrong. Nothing was stored."""
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        super().__init__("; ".join(map(str, violations)))
+        self.violations = tuple(violations)
+
+
+class NoEligibleCarrier(UseCaseError):
+    """No configured carrier can take the order. Nothing was stored."""
+
+    def __init__(self, considered: Sequence[Considered]) -> None:
+        why = "; ".join(f"{c.candidate.account_id}: {', '.join(c.exclusions)}" for c in considered)
+        super().__init__(
+            f"no configured carrier can take this order ({why or 'no account is configured'}); "
+            "change the order, or add an account or carrier that can"
+        )
+        self.considered = tuple(considered)
+
+
+class KeyReused(UseCaseError):
+    """`request_id` or the reference was used before with another body."""
+
+    def __init__(self, key: str, order: OrderRecord) -> None:
+        super().__init__(
+            f"{key} was used before for another order ({order.order_id}, {order.state}); "
+            "use a new value, or repeat the first request unchanged to get that order"
+        )
+        self.key = key
+        self.order_id = order.order_id
+
+
+class OrderNotFound(UseCaseError):
+    """The tenant has no such order."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"there is no order {key}; check the id or reference")
+        self.key = key
+
+
+class OrderNotBooked(UseCaseError):
+    """The order has no waybill (yet, or any more)."""
+
+    def __init__(self, order: OrderRecord) -> None:
+        super().__init__(f"order {order.order_id} is {order.state}, labels need BOOKED; watch it or get it again")
+        self.order_id = order.order_id
+        self.state = order.state
+
+
+class OrderNotCancellable(UseCaseError):
+    """The order cannot be cancelled, or not before a person has reviewed it."""
+
+    def __init__(self, order: OrderRecord) -> None:
+        failure = order.failure
+        text = f"{failure.message}; {failure.remedy}" if failure else f"it is {order.state}"
+        super().__init__(f"order {order.order_id} cannot be cancelled: {text}")
+        self.order = order
+
+
+class Overloaded(UseCaseError):
+    """The engine takes no more work for now; nothing was stored."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"the engine is at its limit of open bookings; try again in {retry_after_s:g} s")
+        self.retry_after_s = retry_after_s
+
+
+class CursorInvalid(UseCaseError):
+    """The cursor was not given by this engine."""
+
+    def __init__(self) -> None:
+        super().__init__("the cursor was not given by this engine; use one from a former message, or leave it empty")
+
+
+class CursorExpired(UseCaseError):
+    """Events so old are gone."""
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(
+            f"events before cursor {oldest} are gone; start with cursor 0 and read orders you miss with ListOrders"
+        )
+        self.oldest = oldest
+
+
+class PageTokenInvalid(UseCaseError):
+    """The page token was not given by this listing."""
+
+    def __init__(self) -> None:
+        super().__init__("page_token was not given by this listing; start again without it")
+
+
+class LabelUnavailable(UseCaseError):
+    """A label cannot be printed: which field, and what to do."""
+
+    def __init__(self, message: str, remedy: str, *, field: str = "", character: str = "") -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.message = message
+        self.remedy = remedy
+        self.field = field
+        self.character = character

@@ -1,0 +1,287 @@
+"""Labels of booked orders: our own from the booking, or the carrier's file passed on.
+
+Rendering is CPU work and runs in a small thread pool, so that it never holds up a booking. A carrier's file is
+fetched once and kept; our own is rendered each time, since that costs less than keeping it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+from crossdock_sdk import CarrierLabel, LabelRequest, Manifest
+
+from engine.clock import Clock
+from engine.core.calls import ask
+from engine.core.errors import LabelUnavailable, OrderNotBooked, UseCaseError
+from engine.core.orders import Orders
+from engine.core.policy.records import BookingRecord, LoadedOrder, OrderState, StoredLabel
+from engine.crash import crash_point
+from engine.labels import (
+    Dpi,
+    FontSet,
+    LabelContent,
+    LabelError,
+    LabelFormat,
+    LabelParty,
+    LabelSize,
+    MergedPdf,
+    UnprintableCharacter,
+    convert_carrier_pdf,
+    render,
+)
+from engine.labels.carrier_pdf import fit_carrier_pdf
+from engine.outbound import Priority
+from engine.outbound.outbound import Outbound
+from engine.store.port import Store
+
+RENDER_THREADS = 2
+MERGE_CHUNK_BYTES = 256 * 1024
+MERGE_READ_AHEAD = 64
+
+MEDIA_TYPES = {
+    LabelFormat.PDF: "application/pdf",
+    LabelFormat.PNG: "image/png",
+    LabelFormat.ZPL: "application/zpl",
+}
+
+
+class LabelSpec(msgspec.Struct, frozen=True):
+    """How a label shall look."""
+
+    format: LabelFormat = LabelFormat.PDF
+    size: LabelSize = LabelSize.MM_100X150
+    dpi: Dpi = 203
+    carrier_made: bool = False
+
+
+class LabelFile(msgspec.Struct, frozen=True):
+    """A finished file and the waybills on it, page by page."""
+
+    content: bytes
+    media_type: str
+    waybill_numbers: tuple[str, ...]
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """An order whose label is not in a merged file."""
+
+    order_id: str
+    error: UseCaseError
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """The end of a merge."""
+
+    skipped: tuple[Skipped, ...]
+    label_count: int
+
+
+class Labels:
+    """The use cases of LabelService."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        orders: Orders,
+        outbound: Outbound,
+        manifests: Mapping[str, Manifest],
+        clock: Clock,
+        extra_fonts: Sequence[Path] = (),
+    ) -> None:
+        self._store = store
+        self._orders = orders
+        self._outbound = outbound
+        self._manifests = manifests
+        self._clock = clock
+        self._fonts = FontSet.load(extra_fonts)
+        self._threads = anyio.CapacityLimiter(RENDER_THREADS)
+
+    async def get(self, tenant: str, order_id: str, spec: LabelSpec, *, piece_number: int = 0) -> LabelFile:
+        """One order's label. Raises OrderNotFound, OrderNotBooked, LabelUnavailable."""
+        loaded, booking = await self._booked(tenant, order_id)
+        numbers = (booking.waybill_number, *booking.sub_waybill_numbers)
+        if piece_number > len(numbers):
+            raise LabelUnavailable(
+                f"the order has {len(numbers)} parcels, not {piece_number}",
+                "ask for an existing piece, or 0 for all",
+                field="piece_number",
+            )
+        media_type = MEDIA_TYPES[spec.format]
+        if spec.carrier_made and self._carrier_prints(booking):
+            made = await self._carrier_made(tenant, loaded, booking)
+            content = await self._in_thread(_convert, made.content, spec)
+            return LabelFile(content, media_type, numbers)
+        wanted = range(len(numbers)) if piece_number == 0 else range(piece_number - 1, piece_number)
+        contents = [self._content(loaded, booking, index) for index in wanted]
+        content = await self._in_thread(_render, contents, spec, self._fonts)
+        return LabelFile(content, media_type, tuple(numbers[i] for i in wanted))
+
+    async def merge(
+        self, tenant: str, order_ids: Sequence[str], spec: LabelSpec
+    ) -> AsyncIterator[bytes | Merged]:
+        """Chunks of one file, then what it holds. Raises LabelUnavailable for a PNG."""
+        if spec.format is LabelFormat.PNG:
+            raise LabelUnavailable("labels cannot be merged into one PNG", "ask for PDF or ZPL", field="spec.format")
+        merged = MergedPdf(spec.size, spec.dpi, self._fonts) if spec.format is LabelFormat.PDF else None
+        skipped: list[Skipped] = []
+        count = 0
+        for start in range(0, len(order_ids), MERGE_READ_AHEAD):
+            waiting: list[bytes] = []
+            for order_id in order_ids[start : start + MERGE_READ_AHEAD]:
+                try:
+                    chunk, labels = await self._merge_one(tenant, order_id, spec, merged)
+                except UseCaseError as error:
+                    skipped.append(Skipped(order_id, error))
+                else:
+                    waiting.append(chunk)
+                    count += labels
+            for piece in _pieces(waiting):
+                yield piece
+        if merged is not None and merged.page_count:
+            for piece in _pieces(merged.finish()):
+                yield piece
+        yield Merged(tuple(skipped), count)
+
+    async def _merge_one(
+        self, tenant: str, order_id: str, spec: LabelSpec, merged: MergedPdf | None
+    ) -> tuple[bytes, int]:
+        if merged is None:
+            file = await self.get(tenant, order_id, spec)
+            return file.content, len(file.waybill_numbers)
+        loaded, booking = await self._booked(tenant, order_id)
+        if spec.carrier_made and self._carrier_prints(booking):
+            made = await self._carrier_made(tenant, loaded, booking)
+            return await self._in_thread(_add_carrier_pdf, merged, made.content, spec)
+        count = 1 + len(booking.sub_waybill_numbers)
+        contents = [self._content(loaded, booking, index) for index in range(count)]
+        return await self._in_thread(_add_contents, merged, contents)
+
+    async def _booked(self, tenant: str, order_id: str) -> tuple[LoadedOrder, BookingRecord]:
+        loaded = await self._orders.get(tenant, order_id=order_id)
+        if loaded.order.state is not OrderState.BOOKED or loaded.order.booking is None:
+            raise OrderNotBooked(loaded.order)
+        return loaded, loaded.order.booking
+
+    def _carrier_prints(self, booking: BookingRecord) -> bool:
+        manifest = self._manifests.get(booking.carrier)
+        return manifest is not None and "label" in manifest.operations
+
+    async def _carrier_made(self, tenant: str, loaded: LoadedOrder, booking: BookingRecord) -> StoredLabel:
+        order_id = loaded.order.order_id
+        kept = await self._store.get_label(tenant, order_id, booking.waybill_number)
+        if kept is not None:
+            return kept
+        outcome = await ask(
+            self._outbound,
+            booking.account_id,
+            "label",
+            LabelRequest(booking.waybill_number, booking.sub_waybill_numbers),
+            priority=Priority.LABEL,
+            tenant=tenant,
+        )
+        if not isinstance(outcome, CarrierLabel):
+            raise LabelUnavailable(
+                f"{booking.carrier} gives no label: {outcome}",
+                "try again, or ask without carrier_made for a label printed by the engine",
+            )
+        crash_point("label_fetched")
+        label = StoredLabel(
+            order_id, booking.waybill_number, outcome.media_type, outcome.content, self._clock.now()
+        )
+        await self._store.put_label(tenant, label)
+        return label
+
+    def _content(self, loaded: LoadedOrder, booking: BookingRecord, index: int) -> LabelContent:
+        draft = loaded.order.draft
+        names = self._manifests[booking.carrier].names if booking.carrier in self._manifests else None
+        numbers = (booking.waybill_number, *booking.sub_waybill_numbers)
+        parcel = draft.parcels[min(index, len(draft.parcels) - 1)]
+        options = draft.options
+        cod, insured = options.cash_on_delivery, options.insured_value
+        return LabelContent(
+            carrier_code=booking.carrier,
+            carrier_name_zh=names.zh if names else booking.carrier,
+            carrier_name_en=names.en if names else "",
+            service_name=booking.routing.product_name or booking.service_name,
+            waybill_number=numbers[index],
+            master_waybill_number=booking.waybill_number if index else "",
+            piece_number=index + 1,
+            piece_count=len(numbers),
+            sort_code=booking.routing.sort_code,
+            bag_address=booking.routing.bag_address,
+            # A carrier's two-dimensional text names its master number; the other pieces carry their own.
+            qr_text=booking.routing.qr_text if index == 0 else "",
+            shipper=_label_party(draft.shipper.contact.name, draft.shipper.contact.phone, draft.shipper.address.line()),
+            recipient=_label_party(
+                draft.recipient.contact.name, draft.recipient.contact.phone, draft.recipient.address.line()
+            ),
+            goods="，".join(f"{item.title}×{item.quantity}" for item in parcel.items),
+            weight_g=parcel.weight_g,
+            reference=draft.reference,
+            remark=draft.remark,
+            temperature=options.temperature.value,
+            cod_minor_units=cod.minor_units if cod and index == 0 else None,
+            insured_minor_units=insured.minor_units if insured else None,
+            service_marks=("签单返还",) if options.signed_receipt else (),
+            printed_at=self._clock.now(),
+        )
+
+    async def _in_thread(self, function, *args):  # type: ignore[no-untyped-def]
+        try:
+            return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
+        except LabelError as error:
+            raise _unavailable(error) from error
+
+
+def _label_party(name: str, phone: str, line: str) -> LabelParty:
+    return LabelParty(name=name, phone=phone, address_line=line)
+
+
+def _convert(content: bytes, spec: LabelSpec) -> bytes:
+    return convert_carrier_pdf(content, format=spec.format, size=spec.size, dpi=spec.dpi)
+
+
+def _render(contents: Sequence[LabelContent], spec: LabelSpec, fonts: FontSet) -> bytes:
+    if spec.format is LabelFormat.PDF:
+        merged = MergedPdf(spec.size, spec.dpi, fonts)
+        for content in contents:
+            merged.add(content)
+        return merged.take() + b"".join(merged.finish())
+    if spec.format is LabelFormat.PNG and len(contents) > 1:
+        raise LabelError("piece_number", f"{len(contents)} labels do not go into one PNG", "Name one piece")
+    return b"".join(
+        render(content, format=spec.format, size=spec.size, dpi=spec.dpi, fonts=fonts) for content in contents
+    )
+
+
+def _add_contents(merged: MergedPdf, contents: Sequence[LabelContent]) -> tuple[bytes, int]:
+    for content in contents:
+        merged.add(content)
+    return merged.take(), len(contents)
+
+
+def _add_carrier_pdf(merged: MergedPdf, content: bytes, spec: LabelSpec) -> tuple[bytes, int]:
+    pages = merged.add_carrier_pdf(fit_carrier_pdf(content, spec.size))
+    return merged.take(), pages
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterable[bytes]:
+    """The same bytes in pieces of at most MERGE_CHUNK_BYTES, the last ones whatever is left."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= MERGE_CHUNK_BYTES:
+            yield bytes(buffer[:MERGE_CHUNK_BYTES])
+            del buffer[:MERGE_CHUNK_BYTES]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _unavailable(error: LabelError) -> LabelUnavailable:
+    character = error.code_point if isinstance(error, UnprintableCharacter) else ""
+    return LabelUnavailable(error.problem, error.remedy, field=error.field, character=character)

@@ -1,0 +1,235 @@
+"""Orders: create, quote, find, list, cancel. What a caller can ask of the booking half of the engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+import uuid_utils
+from crossdock_sdk import Manifest
+from msgspec.structs import replace
+
+from engine.clock import Clock
+from engine.core.booker import SAFETY_S, SETTLED, Booker
+from engine.core.errors import (
+    KeyReused,
+    NoEligibleCarrier,
+    OrderInvalid,
+    OrderNotCancellable,
+    OrderNotFound,
+    Overloaded,
+    PageTokenInvalid,
+)
+from engine.core.policy import booking as policy
+from engine.core.policy import transitions
+from engine.core.policy.records import (
+    AttemptRecord,
+    EventKind,
+    LoadedOrder,
+    OrderDraft,
+    OrderRecord,
+    OrderState,
+)
+from engine.core.policy.routing import Considered
+from engine.core.policy.validation import check_order
+from engine.core.router import Router, eligible
+from engine.crash import crash_point
+from engine.outbound.outbound import Outbound
+from engine.store.port import AcceptKind, Idempotency, OrderFilter, Store
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 500
+OVERLOAD_RETRY_S = 1.0
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The order as far as it got, and whether an earlier call created it."""
+
+    order: LoadedOrder
+    replayed: bool
+
+
+class OrdersObserver(Protocol):
+    """What metrics hear of callers."""
+
+    def order_accepted(self, replayed: bool) -> None:
+        """An order became durable, or a key was repeated."""
+
+    def order_refused(self, reason: str) -> None:
+        """A creation was refused before anything was stored."""
+
+
+class Orders:
+    """The use cases of OrderService."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        booker: Booker,
+        router: Router,
+        outbound: Outbound,
+        clock: Clock,
+        observer: OrdersObserver,
+        max_open: int,
+    ) -> None:
+        self._store = store
+        self._booker = booker
+        self._router = router
+        self._outbound = outbound
+        self._clock = clock
+        self._observer = observer
+        self._max_open = max_open
+
+    async def create(self, tenant: str, draft: OrderDraft, *, request_id: str, deadline_s: float) -> Created:
+        """Accept durably, then book until `deadline_s` runs out. Raises the errors of `core.errors`."""
+        normal, violations = check_order(draft)
+        if violations:
+            self._observer.order_refused("ORDER_INVALID")
+            raise OrderInvalid(violations)
+        if self._booker.open_count >= self._max_open:
+            self._observer.order_refused("ENGINE_OVERLOADED")
+            raise Overloaded(OVERLOAD_RETRY_S)
+        ends = self._clock.monotonic() + deadline_s
+        considered = await self._router.candidates(normal, tenant=tenant, deadline_s=deadline_s / 3)
+        candidates = eligible(considered)
+        if not candidates:
+            # A replay must be answered also when the configuration no longer serves it.
+            known = await self._store.get_order_by_reference(tenant, draft.reference)
+            if known is None:
+                self._observer.order_refused("NO_ELIGIBLE_CARRIER")
+                raise NoEligibleCarrier(considered)
+        order, attempt = self._new_order(tenant, normal, candidates, deadline_s)
+        crash_point("order_validated")
+        accepted = await self._store.accept(
+            order,
+            (attempt,) if attempt else (),
+            (transitions.event(order, EventKind.ORDER_ACCEPTED, order.create_time),),
+            Idempotency(request_id, body_hash(draft)),
+        )
+        if accepted.kind in (AcceptKind.REQUEST_ID_REUSED, AcceptKind.REFERENCE_REUSED):
+            key = "request_id" if accepted.kind is AcceptKind.REQUEST_ID_REUSED else "order.reference"
+            self._observer.order_refused("IDEMPOTENCY_KEY_REUSED")
+            raise KeyReused(key, accepted.order.order)
+        replayed = accepted.kind is AcceptKind.REPLAYED
+        self._observer.order_accepted(replayed)
+        crash_point("order_committed")
+        left_s = max(0.0, ends - self._clock.monotonic())
+        if not replayed:
+            self._booker.start(accepted.order, fresh=attempt, deadline_s=left_s)
+        return Created(await self._as_far_as_it_gets(accepted.order, left_s), replayed)
+
+    async def quote(self, tenant: str, draft: OrderDraft, *, live: bool, deadline_s: float) -> tuple[OrderDraft, list[Considered]]:
+        """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid."""
+        normal, violations = check_order(draft)
+        if violations:
+            raise OrderInvalid(violations)
+        if live:
+            return normal, await self._router.consider_live(normal, tenant=tenant, deadline_s=deadline_s)
+        return normal, self._router.consider(normal)
+
+    async def get(self, tenant: str, *, order_id: str = "", reference: str = "") -> LoadedOrder:
+        """One order. Raises OrderNotFound."""
+        loaded = (
+            await self._store.get_order(tenant, order_id)
+            if order_id
+            else await self._store.get_order_by_reference(tenant, reference)
+        )
+        if loaded is None:
+            raise OrderNotFound(order_id or reference)
+        return loaded
+
+    async def page(
+        self, tenant: str, order_filter: OrderFilter, *, page_size: int, page_token: str
+    ) -> tuple[list[LoadedOrder], str]:
+        """A page of orders and the token of the next. Raises PageTokenInvalid."""
+        size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
+        after = _read_token(page_token, order_filter) if page_token else ""
+        orders = await self._store.list_orders(tenant, order_filter, after=after, limit=size + 1)
+        more = len(orders) > size
+        orders = orders[:size]
+        return orders, _token(orders[-1].order.order_id, order_filter) if more else ""
+
+    async def cancel(self, tenant: str, order_id: str, *, deadline_s: float) -> LoadedOrder:
+        """Ask for a cancel and wait for it. Raises OrderNotFound, OrderNotCancellable."""
+        loaded = await self.get(tenant, order_id=order_id)
+        if loaded.order.state is OrderState.CANCELLED:
+            return loaded
+        if loaded.order.state in (OrderState.FAILED, OrderState.NEEDS_REVIEW):
+            raise OrderNotCancellable(loaded.order)
+        now = self._clock.now()
+        loaded = await self._booker.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
+        ends = self._clock.monotonic() + deadline_s
+        while (left_s := ends - self._clock.monotonic()) > 0:
+            self._booker.start(loaded, deadline_s=left_s)
+            settled = await self._booker.settled(order_id, left_s)
+            loaded = await self.get(tenant, order_id=order_id)
+            if settled is None or loaded.order.state not in (OrderState.BOOKING, OrderState.BOOKED):
+                break
+            if not loaded.order.cancel_requested:
+                break
+        if loaded.order.state is OrderState.NEEDS_REVIEW or (
+            loaded.order.state is OrderState.BOOKED and not loaded.order.cancel_requested
+        ):
+            raise OrderNotCancellable(loaded.order)
+        return loaded
+
+    async def _as_far_as_it_gets(self, loaded: LoadedOrder, timeout_s: float) -> LoadedOrder:
+        if loaded.order.state in SETTLED:
+            return loaded
+        settled = await self._booker.settled(loaded.order.order_id, timeout_s)
+        if settled is not None:
+            return settled
+        newest = await self._store.get_order(loaded.order.tenant, loaded.order.order_id)
+        return newest or loaded
+
+    def _new_order(
+        self, tenant: str, draft: OrderDraft, candidates: list[policy.Candidate], deadline_s: float
+    ) -> tuple[OrderRecord, AttemptRecord | None]:
+        now = self._clock.now()
+        available = self._outbound.is_available
+        chosen = next(
+            (c for c in candidates if available(c.account_id, "book", within_s=deadline_s)), None
+        )
+        order = OrderRecord(
+            order_id=str(uuid_utils.uuid7()),
+            tenant=tenant,
+            draft=draft,
+            state=OrderState.BOOKING if chosen else OrderState.ACCEPTED,
+            create_time=now,
+            update_time=now,
+            due_time=now + timedelta(seconds=SAFETY_S) if chosen else now,
+            lease_epoch=self._booker.epoch,
+        )
+        if chosen is None:
+            return order, None
+        facts: Callable[[str], policy.CarrierFacts] = self._facts
+        return order, policy.new_attempt(order, (), chosen, facts, now)
+
+    def _facts(self, carrier: str) -> policy.CarrierFacts:
+        manifest: Manifest = self._router.manifests[carrier]
+        return policy.CarrierFacts(manifest.booking, "find" in manifest.operations)
+
+
+def body_hash(draft: OrderDraft) -> bytes:
+    """A digest of what the caller sent, the same for the same body in any process."""
+    return hashlib.blake2b(_encode(draft), digest_size=16).digest()
+
+
+def _token(order_id: str, order_filter: OrderFilter) -> str:
+    return f"{order_id}.{_filter_digest(order_filter)}"
+
+
+def _read_token(token: str, order_filter: OrderFilter) -> str:
+    order_id, _, digest = token.rpartition(".")
+    if len(order_id) != 36 or digest != _filter_digest(order_filter):
+        raise PageTokenInvalid
+    return order_id
+
+
+def _filter_digest(order_filter: OrderFilter) -> str:
+    return hashlib.blake2b(_encode(replace(order_filter)), digest_size=6).hexdigest()

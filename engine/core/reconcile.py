@@ -1,0 +1,82 @@
+"""Takes up what is due: after a crash, after a pause between retries, after an outage.
+
+One loop asks the store for due orders and starts a worker for each; the rows say what comes next. Orders of an
+engine process that is gone are taken over by their lease epoch. A bounded number runs at a time, so that a start
+after a long outage does not drown the carriers or the callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import msgspec
+
+from engine.clock import Clock
+from engine.core.booker import Booker
+from engine.core.policy.rate import GcraState
+from engine.outbound.outbound import Outbound
+from engine.store.port import Store, StoreError
+
+PERIOD_S = 0.2
+AT_ONCE = 256
+RATES_KEY = "outbound.rates"
+
+
+class KeptRates(msgspec.Struct, frozen=True):
+    """The carriers' limits as they stood at `time`: account id -> operation -> position."""
+
+    time: datetime
+    rates: dict[str, dict[str, GcraState]]
+
+
+async def reconcile(
+    store: Store, booker: Booker, clock: Clock, on_error: Callable[[Exception], None]
+) -> None:
+    """Run until cancelled."""
+    while True:
+        room = AT_ONCE - booker.background_count
+        if room > 0:
+            try:
+                for loaded in await store.claim_due(clock.now(), epoch=booker.epoch, limit=room):
+                    booker.start(loaded, background=True)
+            except StoreError as error:
+                on_error(error)
+        await clock.sleep(PERIOD_S)
+
+
+async def housekeeping(purge: Callable[[], Awaitable[object]], clock: Clock, on_error: Callable[[Exception], None]) -> None:
+    """Drop expired keys and events once an hour, until cancelled."""
+    while True:
+        try:
+            await purge()
+        except StoreError as error:
+            on_error(error)
+        await clock.sleep(3600.0)
+
+
+async def restore_rates(store: Store, outbound: Outbound, clock: Clock) -> None:
+    """Go on with the carriers' limits where the last process stood: no double burst after a crash."""
+    kept = await store.get_state(RATES_KEY)
+    if kept is None:
+        return
+    saved = msgspec.msgpack.decode(kept, type=KeptRates)
+    elapsed_s = max(0.0, (clock.now() - saved.time).total_seconds())
+    outbound.restore_rates(saved.rates, elapsed_s=elapsed_s)
+
+
+async def keep_rates(
+    store: Store, outbound: Outbound, clock: Clock, on_error: Callable[[Exception], None]
+) -> None:
+    """Save the limits every second while they change, until cancelled."""
+    last = b""
+    while True:
+        rates = outbound.rate_states()
+        state = msgspec.msgpack.encode(rates)
+        if state != last:
+            last = state
+            try:
+                await store.put_state(RATES_KEY, msgspec.msgpack.encode(KeptRates(clock.now(), rates)))
+            except StoreError as error:
+                on_error(error)
+        await clock.sleep(1.0)

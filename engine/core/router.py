@@ -1,0 +1,104 @@
+"""Asks routing about an order: rules, accounts, prices. The shell around `policy.routing`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from crossdock_sdk import Lane, Manifest
+
+from engine.core.policy.booking import Candidate
+from engine.core.policy.records import OrderDraft
+from engine.core.policy.routing import AccountFacts, Considered, LivePrice, Question, RuleEffect, route
+from engine.core.quotes import LivePrices
+
+
+class RuleEngine(Protocol):
+    """Evaluates the configured rules on an order."""
+
+    def effects(self, draft: OrderDraft) -> tuple[RuleEffect, ...]:
+        """The effects of every rule that is true, and of every rule that failed, in the file's order."""
+
+
+class NoRules:
+    """No rule is configured."""
+
+    def effects(self, draft: OrderDraft) -> tuple[RuleEffect, ...]:
+        """Nothing."""
+        return ()
+
+
+class Router:
+    """Knows accounts, manifests, rules and prices; answers candidates with reasons."""
+
+    def __init__(
+        self,
+        accounts: Sequence[AccountFacts],
+        manifests: Mapping[str, Manifest],
+        rules: RuleEngine,
+        prices: LivePrices,
+        *,
+        live_prices: bool,
+    ) -> None:
+        self.accounts = tuple(accounts)
+        self.manifests = manifests
+        self._rules = rules
+        self._prices = prices
+        self._live_prices = live_prices
+
+    def consider(self, draft: OrderDraft) -> list[Considered]:
+        """Every account and product, with prices known already."""
+        return self._route(draft, self._rules.effects(draft), {})
+
+    async def consider_live(self, draft: OrderDraft, *, tenant: str, deadline_s: float) -> list[Considered]:
+        """As `consider`, after asking the candidates that quote for their price."""
+        effects = self._rules.effects(draft)
+        first = self._route(draft, effects, {})
+        refusals = await self._prices.ask(
+            [(c.candidate, lane_of(draft, c.candidate.service)) for c in first if not c.exclusions],
+            tenant=tenant,
+            deadline_s=deadline_s,
+        )
+        return self._route(draft, effects, refusals)
+
+    async def candidates(self, draft: OrderDraft, *, tenant: str, deadline_s: float) -> list[Considered]:
+        """What a booking goes by: live prices only when the configuration asks for them."""
+        if self._live_prices:
+            return await self.consider_live(draft, tenant=tenant, deadline_s=deadline_s)
+        return self.consider(draft)
+
+    def service_name(self, candidate_carrier: str, service: str) -> str:
+        """A product's name, its code when the manifest does not know it."""
+        manifest = self.manifests.get(candidate_carrier)
+        return next((s.name for s in manifest.service if s.code == service), service) if manifest else service
+
+    def _route(
+        self, draft: OrderDraft, effects: tuple[RuleEffect, ...], refusals: Mapping[str, str]
+    ) -> list[Considered]:
+        question = Question(
+            draft=draft,
+            effects=effects,
+            live_prices=self._known_prices(draft),
+            refusals=refusals,
+        )
+        return route(question, self.accounts, self.manifests)
+
+    def _known_prices(self, draft: OrderDraft) -> dict[tuple[str, str], LivePrice]:
+        known = self._prices.known(draft)
+        return known
+
+
+def lane_of(draft: OrderDraft, service: str) -> Lane:
+    """The question a carrier is asked for a price."""
+    return Lane(
+        shipper=draft.shipper,
+        recipient=draft.recipient,
+        parcels=draft.parcels,
+        service=service,
+        options=draft.options,
+    )
+
+
+def eligible(considered: Sequence[Considered]) -> list[Candidate]:
+    """The candidates among them, best first."""
+    return [c.candidate for c in considered if not c.exclusions]

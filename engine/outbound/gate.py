@@ -1,0 +1,97 @@
+"""One operation inside a lane: its queue, its rate, its batch rules. Decides; starts nothing."""
+
+from __future__ import annotations
+
+from crossdock_sdk import Limit, Manifest
+from engine.core.policy.batching import NEVER, BatchRules, due_in_s
+from engine.core.policy.rate import Gcra
+from engine.outbound.job import FairQueue, Job
+from engine.outbound.operations import CLASS_OF, OperationClass, Priority
+from engine.outbound.settings import LaneSettings
+
+_SMOOTHING = 0.1  # weight of the newest call in the mean duration
+
+
+class Gate:
+    """What one operation of one account may do now."""
+
+    __slots__ = (
+        "_earliest", "_oldest", "in_flight", "limit", "mean_s",
+        "operation", "queue", "rate", "rules",
+    )  # fmt: skip
+
+    def __init__(
+        self, operation: str, limit: Limit, *, batch_wait_s: float, least_time_s: float
+    ) -> None:
+        self.operation = operation
+        self.limit = limit
+        self.rate = Gcra(limit.rate_per_s, limit.burst)
+        self.queue = FairQueue()
+        self.in_flight = 0
+        self.mean_s = 0.0
+        self.rules = BatchRules(
+            limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2)
+        )
+        self._earliest = NEVER
+        self._oldest = NEVER
+
+    def push(self, job: Job) -> None:
+        """Queue a job."""
+        if not self.queue:
+            self._earliest, self._oldest = NEVER, job.queued_at
+        self._earliest = min(self._earliest, job.deadline)
+        self.queue.push(job)
+
+    def take_batch(self, now: float) -> list[Job]:
+        """The jobs of the next call; the caller has made sure that the gate is ready."""
+        count = min(len(self.queue), self.limit.batch)
+        jobs = [self.queue.pop() for _ in range(count)]
+        if 0 < len(self.queue) < self.limit.batch:
+            # Those left behind wait for company from now on, but for nobody's deadline.
+            self._oldest = now
+            self._earliest = min(job.deadline for job in self.queue)
+        return jobs
+
+    def ready_in_s(self, now: float) -> float:
+        """Seconds until the next call may go; NEVER = nothing waits or no slot is free."""
+        count = len(self.queue)
+        if not count or self.in_flight >= self.limit.concurrency:
+            return NEVER
+        due = due_in_s(
+            self.rules, count=count, oldest_s=self._oldest, deadline_s=self._earliest, now=now
+        )
+        return max(due, self.rate.wait_s(now))
+
+    def calls_ahead(self, priority: Priority) -> int:
+        """Calls that go before a new job of `priority`, its batch-mates' call not counted."""
+        return self.queue.ahead_of(priority) // self.limit.batch
+
+    def rate_wait_s(self, now: float, priority: Priority) -> float:
+        """How long the rate alone holds back a new job of `priority`.
+
+        Exact unless the rate learns.
+        """
+        return self.rate.wait_s(now, self.calls_ahead(priority))
+
+    def took(self, seconds: float) -> None:
+        """Remember how long a call took."""
+        self.mean_s += (seconds - self.mean_s) * (_SMOOTHING if self.mean_s else 1.0)
+
+
+def gates_of(
+    operation_class: OperationClass, manifest: Manifest, settings: LaneSettings
+) -> dict[str, Gate]:
+    """The gates of a carrier's operations of one class.
+
+    Signing in has none: it is part of a call.
+    """
+    return {
+        name: Gate(
+            name,
+            manifest.limit(name),
+            batch_wait_s=settings.batch_wait_s,
+            least_time_s=settings.least_time_s,
+        )
+        for name in manifest.operations
+        if CLASS_OF.get(name) is operation_class and name != "sign_in"
+    }

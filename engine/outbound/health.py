@@ -1,0 +1,55 @@
+"""What a lane has learned about its carrier account.
+
+Breaker, concurrency limit and retry budget.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import msgspec
+
+from crossdock_sdk import Limit
+from engine.core.policy.breaker import Breaker, BreakerState
+from engine.core.policy.concurrency import AimdLimit
+from engine.core.policy.retry import RetryBudget
+from engine.outbound.feedback import Lesson
+from engine.outbound.settings import LaneSettings
+
+
+class Health:
+    """Holds the policies that all operations of a lane share and feeds them each call's lesson."""
+
+    __slots__ = ("_seen", "breaker", "budget", "limit")
+
+    def __init__(self, settings: LaneSettings, limits: Iterable[Limit]) -> None:
+        known = list(limits)
+        slow_s = settings.slow_share * max(limit.timeout_s for limit in known)
+        slow_s = min(slow_s, settings.breaker.slow_s)
+        self.breaker = Breaker(msgspec.structs.replace(settings.breaker, slow_s=slow_s))
+        self.limit = AimdLimit(max(limit.concurrency for limit in known))
+        self.budget = RetryBudget()
+        self._seen = BreakerState.CLOSED
+
+    def learn(
+        self, permit: int, learned: Lesson, *, started: float, now: float, in_flight: int
+    ) -> BreakerState | None:
+        """Take in a call; answers the breaker's new state when it changed.
+
+        in_flight: calls that were under way together with this one, itself included.
+        """
+        if learned.throttled:
+            self.limit.throttled(now, sent_at=started)
+        elif learned.timed_out:
+            self.limit.timed_out(now, sent_at=started)
+        elif learned.answered:
+            self.limit.succeeded(in_flight)
+        self.breaker.finished(
+            permit, now, learned.verdict, seconds=now - started, fraction=random.random()
+        )
+        state = self.breaker.state(now)
+        if state is self._seen:
+            return None
+        self._seen = state
+        return state

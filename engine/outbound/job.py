@@ -1,0 +1,161 @@
+"""One item on its way through a lane, and the callers who wait for it.
+
+A Job is what a call carries; a Ticket is one caller's claim on its outcome. Usually there is one
+each; equal queries share a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from engine.clock import Clock, Timer
+from engine.outbound.errors import OutboundError
+from engine.outbound.operations import Priority
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The carrier answered. `value` is the sdk's outcome for the item: Booked, CarrierError, …
+
+    seconds: duration of the call. batch: items it carried.
+    """
+
+    value: object
+    seconds: float = 0.0
+    batch: int = 1
+
+
+Outcome: TypeAlias = Answered | OutboundError
+
+
+class Ticket:
+    """One caller: its future, its deadline (monotonic seconds) and the timer that watches it."""
+
+    __slots__ = ("deadline", "future", "timer")
+
+    def __init__(self, future: asyncio.Future[Answered], deadline: float) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.timer: Timer | None = None
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Hand the outcome over; False when the caller is gone or has had its answer."""
+        self.unwatch()
+        if self.future.done():
+            return False
+        if isinstance(outcome, Answered):
+            self.future.set_result(outcome)
+        else:
+            self.future.set_exception(outcome.again())
+        return True
+
+    def watch(self, delay_s: float, clock: Clock, callback: Callable[[], None]) -> None:
+        """Call back at the deadline unless the ticket is settled first."""
+        self.unwatch()
+        self.timer = clock.call_later(delay_s, callback)
+
+    def unwatch(self) -> None:
+        """Stop the timer."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Job:
+    """One item. `started` once a call carries it: from then on it is never given up."""
+
+    __slots__ = ("deadline", "item", "priority", "queued_at", "seq", "started", "tenant", "tickets")
+
+    def __init__(
+        self, item: object, ticket: Ticket, *, priority: Priority, tenant: str, seq: int, now: float
+    ) -> None:
+        self.item = item
+        self.tickets = [ticket]
+        self.deadline = ticket.deadline
+        self.priority = priority
+        self.tenant = tenant
+        self.seq = seq
+        self.queued_at = now
+        self.started = False
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Hand the outcome to every caller; False when none of them took it."""
+        took = [ticket.settle(outcome) for ticket in self.tickets]
+        return any(took)
+
+
+class FairQueue:
+    """Waiting jobs: by priority, inside it tenants in turn, inside those in order of arrival.
+
+    Every operation is O(1) in the number of jobs, removal from the middle included.
+    """
+
+    __slots__ = ("_lines", "_size")
+
+    def __init__(self) -> None:
+        self._lines: list[OrderedDict[str, OrderedDict[int, Job]]] = [
+            OrderedDict() for _ in Priority
+        ]
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Job]:
+        for line in self._lines:
+            for jobs in line.values():
+                yield from jobs.values()
+
+    def push(self, job: Job) -> None:
+        """Add at the end of its tenant's line."""
+        self._lines[job.priority].setdefault(job.tenant, OrderedDict())[job.seq] = job
+        self._size += 1
+
+    def head(self) -> Job | None:
+        """The job that goes next."""
+        for line in self._lines:
+            if line:
+                return next(iter(next(iter(line.values())).values()))
+        return None
+
+    def pop(self) -> Job:
+        """Take the job that goes next; its tenant goes to the end of the turn."""
+        for line in self._lines:
+            if line:
+                tenant, jobs = next(iter(line.items()))
+                _, job = jobs.popitem(last=False)
+                line.move_to_end(tenant)
+                if not jobs:
+                    del line[tenant]
+                self._size -= 1
+                return job
+        raise IndexError("the queue is empty; ask its length first")
+
+    def remove(self, job: Job) -> bool:
+        """Take a job out of the middle; False when it is not there."""
+        line = self._lines[job.priority]
+        jobs = line.get(job.tenant)
+        if jobs is None or jobs.pop(job.seq, None) is None:
+            return False
+        if not jobs:
+            del line[job.tenant]
+        self._size -= 1
+        return True
+
+    def clear(self) -> list[Job]:
+        """Take everything out."""
+        jobs = list(self)
+        for line in self._lines:
+            line.clear()
+        self._size = 0
+        return jobs
+
+    def ahead_of(self, priority: Priority) -> int:
+        """How many waiting jobs would go before a new one of `priority`."""
+        if not self._size:
+            return 0
+        return sum(len(jobs) for line in self._lines[: priority + 1] for jobs in line.values())

@@ -1,0 +1,400 @@
+"""The lane of one carrier account and operation class: everything that may be sent there passes
+through here.
+
+    submit -> [queue by priority] -> [batch] -> rate -> concurrency -> breaker -> one attempt ->
+    outcome
+
+Nothing polls: `_pump` runs whenever something changed (an item came, a call ended, a timer fired),
+starts what may start and sets one timer for what may start later. An item that can go at once skips
+the queue. Each call runs in a task of the lane, never in its caller's: a caller may go away, a call
+that went out runs to its end and its outcome is then told to `late`. All policies are pure and live
+in `engine.core.policy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from crossdock_sdk import Manifest
+from engine.clock import Clock, Timer
+from engine.core.policy.batching import NEVER
+from engine.core.policy.breaker import BreakerState
+from engine.core.policy.rate import GcraState
+from engine.outbound.call import Caller, CallLimits, CallReport
+from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, RefusalReason
+from engine.outbound.feedback import Lesson, lesson
+from engine.outbound.gate import Gate, gates_of
+from engine.outbound.health import Health
+from engine.outbound.job import Answered, Job, Outcome, Ticket
+from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
+from engine.outbound.operations import PRIORITY_OF, OperationClass, Priority
+from engine.outbound.settings import LaneSettings
+from engine.outbound.sharing import SharedJobs
+
+Late = Callable[[LaneKey, str, object, Outcome], None]
+"""(lane, operation, item, outcome) of a call whose callers had all gone away."""
+
+_OVERDUE_S = 0.05  # callers whose deadlines differ by less share the call's own
+
+
+class Lane:
+    """See the module. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        key: LaneKey,
+        manifest: Manifest,
+        caller: Caller,
+        *,
+        group: asyncio.TaskGroup,
+        clock: Clock,
+        observer: LaneObserver,
+        settings: LaneSettings,
+        late: Late | None = None,
+    ) -> None:
+        self.key = key
+        self._caller = caller
+        self._group = group
+        self._clock = clock
+        self._observer = observer
+        self._settings = settings
+        self._late = late
+        self._gates = gates_of(key.operation_class, manifest, settings)
+        if not self._gates:
+            raise ValueError(
+                f"{key}: the carrier has no operation of this class; check its manifest"
+            )
+        self._health = Health(settings, (gate.limit for gate in self._gates.values()))
+        labels = key.operation_class is OperationClass.LABEL
+        self._max_body = settings.max_label_body if labels else settings.max_body
+        self._shared = SharedJobs()
+        self._running: set[asyncio.Task[None]] = set()
+        self._queued = 0
+        self._in_flight = 0
+        self._seq = 0
+        self._timer: Timer | None = None
+        self._timer_at = NEVER
+        self._closed = False
+
+    async def submit(
+        self,
+        operation: str,
+        item: object,
+        *,
+        deadline: float,
+        priority: Priority | None = None,
+        tenant: str = "",
+        is_retry: bool = False,
+    ) -> Answered:
+        """Have `item` carried to the carrier; `deadline` is monotonic seconds.
+
+        Returns the carrier's answer (a CarrierError is one). Raises LaneRefused or NotSent (nothing
+        happened), Ambiguous (something may have), PluginFault (see its side_effect). If the calling
+        task is cancelled, a waiting item is taken back; one under way is not, and its outcome goes
+        to `late`.
+        """
+        gate = self._gates[operation]
+        ticket = Ticket(asyncio.get_running_loop().create_future(), deadline)
+        now = self._clock.monotonic()
+        job = self._join(gate, item, ticket, now)
+        if job is None:
+            rank = PRIORITY_OF[operation] if priority is None else priority
+            self._admit(gate, now, deadline, rank, is_retry)
+            self._seq += 1
+            job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now)
+            self._enter(gate, job, now)
+        try:
+            return await ticket.future
+        except asyncio.CancelledError:
+            ticket.unwatch()
+            self._leave(gate, job, ticket)
+            raise
+
+    def predicted_wait_s(self, now: float, operation: str | None = None) -> float:
+        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).
+        """
+        gates = self._gates.values() if operation is None else (self._gates[operation],)
+        worst = self._health.breaker.wait_s(now)
+        for gate in gates:
+            ahead = gate.calls_ahead(Priority.POLL)
+            worst = max(worst, gate.rate.wait_s(now, ahead))
+            if (
+                self._in_flight >= self._health.limit.limit
+                or gate.in_flight >= gate.limit.concurrency
+            ):
+                slots = min(self._health.limit.limit, gate.limit.concurrency)
+                worst = max(worst, gate.mean_s * (ahead + 1) / slots)
+        return worst
+
+    def is_open(self, now: float) -> bool:
+        """True when an item submitted now would be refused by the breaker or because the lane
+        closes.
+        """
+        return self._closed or not self._health.breaker.may_call(now)
+
+    def snapshot(self) -> LaneSnapshot:
+        """The lane now."""
+        now = self._clock.monotonic()
+        return LaneSnapshot(
+            key=self.key,
+            breaker=self._health.breaker.state(now),
+            breaker_wait_s=self._health.breaker.wait_s(now),
+            in_flight=self._in_flight,
+            concurrency=self._health.limit.limit,
+            queued=self._queued,
+            rates_per_s={name: gate.rate.rate_per_s for name, gate in self._gates.items()},
+            mean_s={name: gate.mean_s for name, gate in self._gates.items()},
+        )
+
+    def rate_states(self) -> dict[str, GcraState]:
+        """What the rates must remember over a restart, by operation."""
+        now = self._clock.monotonic()
+        return {name: gate.rate.state(now) for name, gate in self._gates.items()}
+
+    def restore_rates(self, states: dict[str, GcraState], *, elapsed_s: float) -> None:
+        """Go on from `rate_states`, saved `elapsed_s` ago by the wall clock."""
+        now = self._clock.monotonic()
+        for name, state in states.items():
+            if name in self._gates:
+                self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
+
+    def close(self) -> set[asyncio.Task[None]]:
+        """Refuse what waits and whatever comes.
+
+        The tasks of calls under way are returned to be waited for.
+        """
+        self._closed = True
+        for gate in self._gates.values():
+            self._refuse_waiting(gate, LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
+        self._arm(self._clock.monotonic())
+        return set(self._running)
+
+    def _admit(
+        self, gate: Gate, now: float, deadline: float, priority: Priority, is_retry: bool
+    ) -> None:
+        reason, wait_s = self._obstacle(gate, now, deadline, priority)
+        if reason is None and is_retry and not self._health.budget.take(now):
+            reason = RefusalReason.RETRY_BUDGET
+        if reason is not None:
+            self._observer.refused(self.key, gate.operation, reason)
+            raise LaneRefused(reason, wait_s, lane=str(self.key))
+        if not is_retry:
+            self._health.budget.first_attempt(now)
+
+    def _obstacle(
+        self, gate: Gate, now: float, deadline: float, priority: Priority
+    ) -> tuple[RefusalReason | None, float]:
+        left_s = deadline - now - self._settings.least_time_s
+        if self._closed:
+            return RefusalReason.CLOSED, 0.0
+        if left_s < 0:
+            return RefusalReason.DEADLINE, 0.0
+        if not self._health.breaker.may_call(now):
+            return RefusalReason.BREAKER_OPEN, self._health.breaker.wait_s(now)
+        wait_s = gate.rate_wait_s(now, priority)
+        if wait_s > left_s:
+            return RefusalReason.RATE, wait_s
+        if self._queued >= self._settings.queue_limit:
+            return RefusalReason.QUEUE_FULL, self.predicted_wait_s(now, gate.operation)
+        return None, 0.0
+
+    def _join(self, gate: Gate, item: object, ticket: Ticket, now: float) -> Job | None:
+        """Wait with an equal item that is already on its way, unless its call would end too early
+        for us.
+        """
+        job = self._shared.find(gate.operation, item)
+        if job is None or self._closed:
+            return None
+        if job.started and job.deadline + _OVERDUE_S < ticket.deadline:
+            return None
+        job.deadline = max(job.deadline, ticket.deadline)
+        job.tickets.append(ticket)
+        self._watch(gate, job, ticket, now)
+        return job
+
+    def _enter(self, gate: Gate, job: Job, now: float) -> None:
+        self._shared.add(gate.operation, job)
+        free = (
+            self._in_flight < self._health.limit.limit and gate.in_flight < gate.limit.concurrency
+        )
+        if gate.limit.batch == 1 and free and not gate.queue and not gate.rate.take(now):
+            self._start(gate, [job], now)
+            return
+        gate.push(job)
+        self._queued += 1
+        self._watch(gate, job, job.tickets[0], now)
+        self._observer.queued(self.key, gate.operation, self._queued)
+        self._pump(now)
+
+    def _watch(self, gate: Gate, job: Job, ticket: Ticket, now: float) -> None:
+        """While it waits, a caller is sent away in time to try elsewhere.
+
+        Under way, it is told at its deadline.
+        """
+        spare_s = 0.0 if job.started else self._settings.least_time_s
+        ticket.watch(
+            ticket.deadline - spare_s - now, self._clock, partial(self._expire, gate, job, ticket)
+        )
+
+    def _expire(self, gate: Gate, job: Job, ticket: Ticket) -> None:
+        if job.started:
+            # The call goes on; its outcome goes to the other callers or to `late`.
+            ticket.settle(Ambiguous(FaultKind.TIMEOUT, "the deadline passed during the call"))
+            return
+        self._observer.refused(self.key, gate.operation, RefusalReason.DEADLINE)
+        wait_s = self.predicted_wait_s(self._clock.monotonic(), gate.operation)
+        ticket.settle(LaneRefused(RefusalReason.DEADLINE, wait_s, lane=str(self.key)))
+        self._leave(gate, job, ticket)
+
+    def _leave(self, gate: Gate, job: Job, ticket: Ticket) -> None:
+        """One caller less; a waiting job without callers is taken back."""
+        if ticket in job.tickets:
+            job.tickets.remove(ticket)
+        if not job.tickets and not job.started and gate.queue.remove(job):
+            self._queued -= 1
+            self._shared.remove(gate.operation, job)
+            self._arm(self._clock.monotonic())
+
+    def _pump(self, now: float) -> None:
+        """Start whatever may start, best priority first, and set the timer for the rest."""
+        while self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
+            best: Gate | None = None
+            rank = (Priority.POLL + 1, 0)
+            for gate in self._gates.values():
+                head = gate.queue.head()
+                if head is None or (head.priority, head.seq) >= rank or gate.ready_in_s(now) > 0:
+                    continue
+                best, rank = gate, (head.priority, head.seq)
+            if best is None or best.rate.take(now):
+                break
+            jobs = best.take_batch(now)
+            self._queued -= len(jobs)
+            self._start(best, jobs, now)
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        """One timer, for the earliest gate that is held back by its rate or its batch rules."""
+        wait_s = NEVER
+        if self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
+            wait_s = min((gate.ready_in_s(now) for gate in self._gates.values()), default=NEVER)
+        due = now + wait_s
+        if due == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, NEVER
+        if wait_s < NEVER:
+            self._tell_rate_wait(now)
+            self._timer_at = due
+            self._timer = self._clock.call_later(wait_s, self._wake)
+
+    def _tell_rate_wait(self, now: float) -> None:
+        for gate in self._gates.values():
+            if gate.queue and (held_s := gate.rate.wait_s(now)) > 0:
+                self._observer.rate_wait(self.key, gate.operation, held_s)
+
+    def _wake(self) -> None:
+        self._timer, self._timer_at = None, NEVER
+        self._pump(self._clock.monotonic())
+
+    def _start(self, gate: Gate, jobs: Sequence[Job], now: float) -> None:
+        permit = self._health.breaker.acquire(now)
+        assert permit is not None, "admission and _pump ask the breaker first"
+        deadline = min(now + gate.limit.timeout_s, max(job.deadline for job in jobs))
+        for job in jobs:
+            job.started = True
+            if job.queued_at != now:
+                self._observer.waited(self.key, gate.operation, now - job.queued_at)
+            for ticket in job.tickets:
+                ticket.unwatch()
+                if ticket.deadline + _OVERDUE_S < deadline:
+                    self._watch(gate, job, ticket, now)
+            job.deadline = deadline
+        gate.in_flight += 1
+        self._in_flight += 1
+        self._observer.started(self.key, gate.operation, len(jobs))
+        self._observer.in_flight(self.key, self._in_flight)
+        task = self._group.create_task(self._run(gate, jobs, permit, now, deadline))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(
+        self, gate: Gate, jobs: Sequence[Job], permit: int, started: float, deadline: float
+    ) -> None:
+        report = CallReport()
+        report.error = Ambiguous(FaultKind.CANCELLED, "the engine stopped during the call")
+        limits = CallLimits(deadline, self._max_body, self._settings.least_time_s / 2)
+        try:
+            items = [job.item for job in jobs]
+            report = await self._caller.call(gate.operation, items, limits, gate.rate)
+        finally:  # also when the engine stops: every caller gets an outcome
+            seconds = self._clock.monotonic() - started
+            gate.in_flight -= 1
+            self._in_flight -= 1
+            self._settle(gate, jobs, report, seconds)
+            self._close_books(gate, permit, lesson(report), started, len(jobs))
+
+    def _settle(self, gate: Gate, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        for index, job in enumerate(jobs):
+            self._shared.remove(gate.operation, job)
+            outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
+            if not job.settle(outcome) and self._late is not None:
+                # In a turn of its own: what the listener raises must not end this lane.
+                loop.call_soon(self._late, self.key, gate.operation, job.item, outcome)
+
+    def _close_books(
+        self, gate: Gate, permit: int, learned: Lesson, started: float, batch: int
+    ) -> None:
+        """Learn from a call, tell the observer, and start what waits."""
+        now = self._clock.monotonic()
+        self._learn(gate, permit, learned, started, now)
+        self._observer.finished(
+            self.key, gate.operation, learned.outcome, learned.error_class, now - started, batch
+        )
+        self._observer.in_flight(self.key, self._in_flight)
+        if self._queued:
+            self._pump(now)
+
+    def _learn(self, gate: Gate, permit: int, learned: Lesson, started: float, now: float) -> None:
+        gate.took(now - started)
+        if learned.throttled:
+            gate.rate.throttled(now, learned.retry_after_s, sent_at=started)
+            self._shed_hopeless(gate, now)
+        elif learned.answered:
+            gate.rate.succeeded(now)
+        state = self._health.learn(
+            permit, learned, started=started, now=now, in_flight=self._in_flight + 1
+        )
+        if state is None:
+            return
+        self._observer.breaker_changed(self.key, state)
+        if state is BreakerState.OPEN:
+            wait_s = self._health.breaker.wait_s(now)
+            refusal = LaneRefused(RefusalReason.BREAKER_OPEN, wait_s, lane=str(self.key))
+            for each in self._gates.values():
+                self._refuse_waiting(each, refusal)
+
+    def _shed_hopeless(self, gate: Gate, now: float) -> None:
+        """The rate has just fallen.
+
+        Those who cannot be served in time learn it now, not at their deadline.
+        """
+        wait_s = gate.rate.wait_s(now)
+        refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self.key))
+        for job in list(gate.queue):
+            if job.deadline - self._settings.least_time_s < now + wait_s:
+                gate.queue.remove(job)
+                self._refuse(gate, job, refusal)
+
+    def _refuse_waiting(self, gate: Gate, refusal: LaneRefused) -> None:
+        for job in gate.queue.clear():
+            self._refuse(gate, job, refusal)
+
+    def _refuse(self, gate: Gate, job: Job, refusal: LaneRefused) -> None:
+        self._queued -= 1
+        self._shared.remove(gate.operation, job)
+        self._observer.refused(self.key, gate.operation, refusal.reason)
+        job.settle(refusal)

@@ -1,0 +1,113 @@
+"""What a lane tells about itself. Metrics implement `LaneObserver`; lanes never import metrics.
+
+The methods are called on the hot path, synchronously: count and return. They must not raise.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from engine.core.policy.breaker import BreakerState
+from engine.outbound.operations import OperationClass
+
+
+class LaneKey(msgspec.Struct, frozen=True):
+    """Which lane: one carrier account and operation class."""
+
+    carrier: str
+    account_id: str
+    operation_class: OperationClass
+
+    def __str__(self) -> str:
+        return f"{self.carrier}/{self.account_id}/{self.operation_class}"
+
+
+class LaneObserver(Protocol):
+    """One method a stage. Durations are seconds."""
+
+    def queued(self, lane: LaneKey, operation: str, depth: int) -> None:
+        """An item waits; `depth` items now wait in the lane."""
+
+    def waited(self, lane: LaneKey, operation: str, seconds: float) -> None:
+        """An item left the queue for a call."""
+
+    def rate_wait(self, lane: LaneKey, operation: str, seconds: float) -> None:
+        """The next call of the operation is held back by its rate."""
+
+    def started(self, lane: LaneKey, operation: str, batch: int) -> None:
+        """A call with `batch` items goes out."""
+
+    def in_flight(self, lane: LaneKey, calls: int) -> None:
+        """So many calls are under way now."""
+
+    def finished(
+        self,
+        lane: LaneKey,
+        operation: str,
+        outcome: str,
+        error_class: str,
+        seconds: float,
+        batch: int,
+    ) -> None:
+        """A call ended. outcome: ANSWERED, REFUSED (all items), NOT_SENT, AMBIGUOUS or
+        PLUGIN_FAULT.
+
+        error_class: the first item's ErrorClass or FaultKind, "" when it succeeded.
+        """
+
+    def refused(self, lane: LaneKey, operation: str, reason: str) -> None:
+        """An item was sent away before anything was sent."""
+
+    def breaker_changed(self, lane: LaneKey, state: BreakerState) -> None:
+        """The breaker changed by a call's outcome."""
+
+
+class NullObserver:
+    """Sees nothing."""
+
+    def queued(self, lane: LaneKey, operation: str, depth: int) -> None:
+        """Nothing."""
+
+    def waited(self, lane: LaneKey, operation: str, seconds: float) -> None:
+        """Nothing."""
+
+    def rate_wait(self, lane: LaneKey, operation: str, seconds: float) -> None:
+        """Nothing."""
+
+    def started(self, lane: LaneKey, operation: str, batch: int) -> None:
+        """Nothing."""
+
+    def in_flight(self, lane: LaneKey, calls: int) -> None:
+        """Nothing."""
+
+    def finished(
+        self,
+        lane: LaneKey,
+        operation: str,
+        outcome: str,
+        error_class: str,
+        seconds: float,
+        batch: int,
+    ) -> None:
+        """Nothing."""
+
+    def refused(self, lane: LaneKey, operation: str, reason: str) -> None:
+        """Nothing."""
+
+    def breaker_changed(self, lane: LaneKey, state: BreakerState) -> None:
+        """Nothing."""
+
+
+class LaneSnapshot(msgspec.Struct, frozen=True):
+    """What a lane looks like at one moment; for routing, health pages and tests."""
+
+    key: LaneKey
+    breaker: BreakerState
+    breaker_wait_s: float
+    in_flight: int
+    concurrency: int
+    queued: int
+    rates_per_s: dict[str, float | None]
+    mean_s: dict[str, float]

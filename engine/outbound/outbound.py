@@ -1,0 +1,214 @@
+"""All lanes of the engine: built when first used, closed together.
+
+    async with Outbound(accounts, carriers, PyreqwestTransport, clock, observer) as outbound:
+        answer = await outbound.call("sf-main", "book", booking, deadline_s=15)
+
+Leaving the block refuses what waits, lets calls under way end for `drain_s`, then cuts the rest as
+Ambiguous. Nothing runs afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from crossdock_sdk import Account, Carrier
+from engine.clock import Clock, SystemClock
+from engine.core.policy.rate import GcraState
+from engine.outbound.call import Caller
+from engine.outbound.job import Answered
+from engine.outbound.lane import Lane, Late
+from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot, NullObserver
+from engine.outbound.operations import CLASS_OF, OperationClass, Priority
+from engine.outbound.sessions import SessionKeeper
+from engine.outbound.settings import LaneSettings
+from engine.outbound.transport import Transport
+
+TransportFactory = Callable[[], Transport]
+
+
+class Outbound:
+    """Every carrier call of the engine. `accounts` by account id, `carriers` by code; both may grow
+    while it runs.
+
+    transport_factory: builds one transport for each lane, so that a slow carrier exhausts only its
+    own pool.
+    late: told the outcome of calls whose callers had gone.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        carriers: Mapping[str, Carrier],
+        transport_factory: TransportFactory,
+        clock: Clock | None = None,
+        observer: LaneObserver | None = None,
+        settings: LaneSettings | None = None,
+        *,
+        late: Late | None = None,
+    ) -> None:
+        self._accounts = accounts
+        self._carriers = carriers
+        self._transport_factory = transport_factory
+        self._clock = clock or SystemClock()
+        self._observer = observer or NullObserver()
+        self._settings = settings or LaneSettings()
+        self._late = late
+        self._lanes: dict[tuple[str, OperationClass], Lane] = {}
+        self._by_operation: dict[tuple[str, str], Lane] = {}
+        self._transports: list[Transport] = []
+        self._sessions: dict[str, SessionKeeper] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        # asyncio's own group, not anyio's: a task is started per carrier call, and it is cheaper.
+        group = asyncio.TaskGroup()
+        await group.__aenter__()
+        self._group = group
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See the module. Idempotent."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        running: set[asyncio.Task[None]] = set()
+        for lane in self._lanes.values():
+            running |= lane.close()
+        try:
+            if running:
+                _, running = await asyncio.wait(running, timeout=self._settings.drain_s)
+        finally:
+            for task in running:
+                task.cancel()
+            try:
+                await group.__aexit__(None, None, None)
+            finally:
+                for transport in self._transports:
+                    await transport.aclose()
+
+    async def call(
+        self,
+        account_id: str,
+        operation: str,
+        item: object,
+        *,
+        deadline_s: float,
+        priority: Priority | None = None,
+        tenant: str = "",
+        is_retry: bool = False,
+    ) -> Answered:
+        """Carry one item to the account's carrier within `deadline_s`.
+
+        Outcomes as `Lane.submit`.
+        """
+        lane = self.lane(account_id, operation)
+        return await lane.submit(
+            operation,
+            item,
+            deadline=self._clock.monotonic() + deadline_s,
+            priority=priority,
+            tenant=tenant,
+            is_retry=is_retry,
+        )
+
+    def lane(self, account_id: str, operation: str) -> Lane:
+        """The lane an operation uses; built on first use.
+
+        Raises LookupError for an unknown account and ValueError for what its carrier does not
+        offer.
+        """
+        lane = self._by_operation.get((account_id, operation))
+        if lane is None:
+            lane = self._by_operation[account_id, operation] = self._find(account_id, operation)
+        return lane
+
+    def is_available(self, account_id: str, operation: str, *, within_s: float) -> bool:
+        """Whether an item submitted now would be sent within `within_s`.
+
+        Breaker shut, wait short enough.
+        """
+        now = self._clock.monotonic()
+        lane = self.lane(account_id, operation)
+        return not lane.is_open(now) and lane.predicted_wait_s(now, operation) <= within_s
+
+    def snapshots(self) -> Iterator[LaneSnapshot]:
+        """All lanes that have been used."""
+        return (lane.snapshot() for lane in self._lanes.values())
+
+    def rate_states(self) -> dict[str, dict[str, GcraState]]:
+        """Account id -> operation -> what its rate must remember over a restart."""
+        states: dict[str, dict[str, GcraState]] = {}
+        for (account_id, _), lane in self._lanes.items():
+            states.setdefault(account_id, {}).update(lane.rate_states())
+        return states
+
+    def restore_rates(
+        self, states: Mapping[str, Mapping[str, GcraState]], *, elapsed_s: float
+    ) -> None:
+        """Go on from `rate_states` saved `elapsed_s` ago.
+
+        Accounts and operations that are gone are skipped.
+        """
+        for account_id, by_operation in states.items():
+            for operation, state in by_operation.items():
+                if self._offers(account_id, operation):
+                    lane = self.lane(account_id, operation)
+                    lane.restore_rates({operation: state}, elapsed_s=elapsed_s)
+
+    def _offers(self, account_id: str, operation: str) -> bool:
+        account = self._accounts.get(account_id)
+        carrier = self._carriers.get(account.carrier) if account else None
+        return carrier is not None and operation in carrier.manifest.operations
+
+    def _find(self, account_id: str, operation: str) -> Lane:
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise LookupError(f"account {account_id!r} is not configured; add it to the accounts")
+        carrier = self._carriers.get(account.carrier)
+        if carrier is None:
+            raise LookupError(
+                f"account {account_id!r} wants carrier {account.carrier!r}, which is not loaded; "
+                "install its plug-in"
+            )
+        offered = [
+            name for name in carrier.manifest.operations if name in CLASS_OF and name != "sign_in"
+        ]
+        if operation not in offered:
+            raise ValueError(
+                f"carrier {account.carrier!r} does not offer {operation!r}; "
+                f"it offers {', '.join(offered)}"
+            )
+        if self._group is None:
+            raise RuntimeError("Outbound is not running; use it inside its `async with` block")
+        known = self._lanes.get((account_id, CLASS_OF[operation]))
+        return known or self._open(account, carrier, CLASS_OF[operation], self._group)
+
+    def _open(
+        self, account: Account, carrier: Carrier, kind: OperationClass, group: asyncio.TaskGroup
+    ) -> Lane:
+        transport = self._transport_factory()
+        self._transports.append(transport)
+        sessions = self._sessions.setdefault(account.account_id, SessionKeeper(self._clock))
+        lane = Lane(
+            LaneKey(account.carrier, account.account_id, kind),
+            carrier.manifest,
+            Caller(carrier, account, transport, self._clock, sessions),
+            group=group,
+            clock=self._clock,
+            observer=self._observer,
+            settings=self._settings,
+            late=self._late,
+        )
+        self._lanes[account.account_id, kind] = lane
+        return lane

@@ -1,0 +1,29 @@
+"""What can be set about outbound calls. Units in the names; the defaults are production's."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.core.policy.breaker import BreakerRules
+
+
+class LaneSettings(msgspec.Struct, frozen=True):
+    """How a lane behaves where the carrier's manifest is silent.
+
+    queue_limit: items that may wait in one lane. batch_wait_s: the longest an item waits for
+    company.
+    least_time_s: no call starts with less time left. drain_s: how long closing waits for calls
+    under way.
+    max_body: bytes of a carrier's answer (label answers: max_label_body).
+    slow_share: a call that takes longer than this share of its timeout counts against the breaker.
+    breaker: when to open; `open_s` is what tests and demos shorten.
+    """
+
+    queue_limit: int = 4096
+    batch_wait_s: float = 0.02
+    least_time_s: float = 0.2
+    drain_s: float = 20.0
+    max_body: int = 5 * 1024 * 1024
+    max_label_body: int = 20 * 1024 * 1024
+    slow_share: float = 0.8
+    breaker: BreakerRules = BreakerRules()

@@ -1,0 +1,105 @@
+"""What every backend decides the same way: who holds a key, whether a change is sound, what is due.
+
+Pure and synchronous. A backend only fetches and writes; it never decides by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from engine.core.policy.records import (
+    FINAL_STATES,
+    AttemptRecord,
+    NewEvent,
+    OrderRecord,
+    OrderState,
+)
+from engine.store.port import AcceptKind, Idempotency, StoreError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+REFERENCE_FREE_STATES = frozenset({OrderState.FAILED, OrderState.CANCELLED})
+"""States in which an order gives its reference back."""
+
+UNFINISHED_STATES = frozenset(OrderState) - FINAL_STATES - {OrderState.NEEDS_REVIEW}
+"""States in which an order whose engine is gone must be looked at, even if it names no due time."""
+
+NO_DUE_US = 1 << 62
+"""Sorts an unfinished order without a due time behind all others: due only for a later engine."""
+
+
+class KeyHolder(msgspec.Struct, frozen=True):
+    """The order that holds an idempotency key, and the digest the key was given with."""
+
+    order_id: str
+    body_hash: bytes
+    state: OrderState
+
+
+def decide_accept(
+    keys: Idempotency, by_request: KeyHolder | None, by_reference: KeyHolder | None
+) -> tuple[AcceptKind, KeyHolder | None]:
+    """How a creation ends, and the order that already holds the key (None for CREATED)."""
+    if by_request is not None:
+        if by_request.body_hash == keys.body_hash:
+            return AcceptKind.REPLAYED, by_request
+        return AcceptKind.REQUEST_ID_REUSED, by_request
+    if by_reference is None:
+        return AcceptKind.CREATED, None
+    if keys.request_id and by_reference.state in REFERENCE_FREE_STATES:
+        return AcceptKind.CREATED, None
+    if by_reference.body_hash == keys.body_hash:
+        return AcceptKind.REPLAYED, by_reference
+    return AcceptKind.REFERENCE_REUSED, by_reference
+
+
+def check_step(
+    order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]
+) -> None:
+    """Refuse a step whose parts do not belong together. Raises StoreError."""
+    for attempt in attempts:
+        if attempt.order_id != order.order_id:
+            raise StoreError(
+                f"attempts: attempt {attempt.number} is of order {attempt.order_id}, "
+                f"not of {order.order_id}: write it with its own order"
+            )
+    for event in events:
+        if event.tenant != order.tenant or event.order_id != order.order_id:
+            raise StoreError(
+                f"events: {event.kind} is not about order {order.order_id} of its tenant: "
+                "write it with its own order"
+            )
+
+
+def due_us(order: OrderRecord) -> int | None:
+    """The key of the due index: None for an order nobody must look at."""
+    if order.due_time is not None:
+        return to_us(order.due_time, "due_time")
+    return NO_DUE_US if order.state in UNFINISHED_STATES else None
+
+
+def to_us(time: datetime, field: str) -> int:
+    """Microseconds since 1970 UTC, exact. Raises StoreError for a time without a zone."""
+    try:
+        span = time - _EPOCH
+    except TypeError:
+        raise StoreError(f"{field} has no time zone: give an aware datetime") from None
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+def stale_text(change: OrderRecord, version: int, lease_epoch: int) -> str:
+    """Why a step of `change` is refused, given what is stored."""
+    if lease_epoch > change.lease_epoch:
+        return (
+            f"order {change.order_id} is held by epoch {lease_epoch}, not {change.lease_epoch}: "
+            "a later engine took it over"
+        )
+    return f"order {change.order_id} is at version {version}, not {change.version}: read it again"
+
+
+def missing_text(order: OrderRecord) -> str:
+    """Why a step of an order that this tenant does not have is refused."""
+    return f"order {order.order_id} is not in the store for its tenant: accept it first"

@@ -1,0 +1,24 @@
+"""Loads the named statements of queries.sql once; a statement's name is its attribute in `SQL`."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from types import SimpleNamespace
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def split_named(text: str) -> dict[str, str]:
+    """The statements of a file by name. Raises ValueError when a name comes twice."""
+    _, *parts = _NAME.split(text)
+    queries: dict[str, str] = {}
+    for name, body in zip(parts[::2], parts[1::2], strict=True):
+        if name in queries:
+            raise ValueError(f"query {name} is defined twice: rename one")
+        queries[name] = body.strip().removesuffix(";")
+    return queries
+
+
+SQL = SimpleNamespace(**split_named(files(__package__).joinpath("queries.sql").read_text("utf-8")))
+"""`SQL.get_order` and so on. APSW keeps the prepared form of each text."""

@@ -1,0 +1,378 @@
+"""SqliteStore: the port over one SQLite file. A thin async shell: encode, queue, await, decode.
+
+Reads by key run in the event loop's thread (microseconds, indexed), long ones in reader threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+
+from engine.core.policy.records import (
+    AttemptRecord,
+    Event,
+    LoadedOrder,
+    NewEvent,
+    OrderRecord,
+    OrderState,
+    StoredLabel,
+)
+from engine.store.codec import Codec, PlainCodec, SealBroken
+from engine.store.observe import NullObserver, StoreObserver
+from engine.store.port import (
+    Accepted,
+    AcceptKind,
+    Change,
+    Idempotency,
+    OrderFilter,
+    StoreError,
+    StoreUnsafe,
+)
+from engine.store.rules import check_step, to_us
+from engine.store.sqlite import writes
+from engine.store.sqlite.connection import FileLock, check_version, open_reader, open_writer
+from engine.store.sqlite.migrations import load_migrations, migrate
+from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.rows import Row, Rows
+from engine.store.sqlite.writer import Writer, end_process
+
+T = TypeVar("T")
+
+READER_THREADS = 2
+SHORT_READ_ROWS = 64
+"""Listings up to this many rows are read in the event loop's thread."""
+
+_CODEC_CHECK = b"crossdock codec check"
+_log = logging.getLogger("crossdock.store")
+
+
+class SqliteStore:
+    """See `engine.store.port.Store` for what every method promises."""
+
+    def __init__(
+        self,
+        path: Path,
+        lock: FileLock,
+        connection: apsw.Connection,
+        *,
+        codec: Codec,
+        observer: StoreObserver,
+        fatal: Callable[[str], None],
+    ) -> None:
+        """Use `open`: it checks the file first."""
+        self._lock = lock
+        self._rows = Rows(codec)
+        self._listeners: list[Callable[[Collection[Event]], None]] = []
+        self._reader = open_reader(path)
+        self._readers = _ReaderPool(path)
+        self._writer = Writer(
+            connection, observer=observer, deliver_events=self._deliver_events, fatal=fatal
+        )
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        codec: Codec | None = None,
+        observer: StoreObserver | None = None,
+        fatal: Callable[[str], None] = end_process,
+    ) -> SqliteStore:
+        """Open or create the file, update its schema, start the writer. Raises StoreUnsafe.
+
+        `fatal` is called when the disk failed under a commit; it must not return in production.
+        """
+        check_version(apsw.sqlite_lib_version())
+        chosen = codec or PlainCodec()
+        file = Path(path)
+        lock, connection = await asyncio.to_thread(_prepare, file, synchronous, chosen)
+        try:
+            store = cls(
+                file,
+                lock,
+                connection,
+                codec=chosen,
+                observer=observer or NullObserver(),
+                fatal=fatal,
+            )
+        except BaseException:
+            connection.close()
+            lock.release()
+            raise
+        store._writer.start()
+        return store
+
+    async def accept(
+        self,
+        order: OrderRecord,
+        attempts: Sequence[AttemptRecord],
+        events: Sequence[NewEvent],
+        keys: Idempotency,
+    ) -> Accepted:
+        """Create an order unless one of its keys is taken."""
+        check_step(order, attempts, events)
+        rows = self._rows
+        new = writes.NewOrder(
+            order=rows.new_order(order),
+            attempts=rows.attempts(order.tenant, attempts),
+            events=rows.events(events),
+            keys=keys,
+            tenant=order.tenant,
+            reference=order.draft.reference,
+            create_us=to_us(order.create_time, "create_time"),
+        )
+        kind, holder = await self._writer.run(lambda tx: writes.accept(tx, new))
+        if kind is AcceptKind.CREATED:
+            ordered = tuple(sorted(attempts, key=lambda attempt: attempt.number))
+            return Accepted(kind, LoadedOrder(order, ordered))
+        return Accepted(kind, next(rows.read_orders(holder)))
+
+    async def commit(self, change: Change) -> OrderRecord:
+        """Write one step; returns the order with its new version. Raises Stale."""
+        order = change.order
+        check_step(order, change.attempts, change.events)
+        step = writes.Step(
+            record=order,
+            order=self._rows.step(order),
+            attempts=self._rows.attempts(order.tenant, change.attempts),
+            events=self._rows.events(change.events),
+        )
+        await self._writer.run(lambda tx: writes.commit(tx, step))
+        return msgspec.structs.replace(order, version=order.version + 1)
+
+    async def get_order(self, tenant: str, order_id: str) -> LoadedOrder | None:
+        """One order, None when this tenant has none by that id."""
+        return self._one(SQL.get_order, (order_id, tenant))
+
+    async def get_order_by_reference(self, tenant: str, reference: str) -> LoadedOrder | None:
+        """The newest order under the merchant's reference."""
+        return self._one(SQL.get_order_by_reference, (tenant, reference))
+
+    async def get_order_by_attempt(self, account_id: str, reference: str) -> LoadedOrder | None:
+        """The order whose attempt at this account carries our carrier reference."""
+        return self._one(SQL.get_order_by_attempt, (account_id, reference))
+
+    async def list_orders(
+        self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int
+    ) -> list[LoadedOrder]:
+        """Orders by ascending order_id, those greater than `after`."""
+        wanted = order_filter
+        row: Row = (
+            tenant,
+            after,
+            _json_list(wanted.states),
+            _json_list(wanted.carriers),
+            to_us(wanted.created_after, "created_after") if wanted.created_after else None,
+            to_us(wanted.created_before, "created_before") if wanted.created_before else None,
+            max(limit, 0),
+        )
+        if wanted.reference_prefix:
+            found = await self._long_read(
+                SQL.list_orders_by_prefix, (*row, wanted.reference_prefix)
+            )
+        else:
+            found = await self._long_read(SQL.list_orders, row)
+        return list(self._rows.read_orders(found))
+
+    async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
+        """Take over and return due orders, oldest first."""
+        now_us = to_us(now, "now")
+        found = await self._writer.run(
+            lambda tx: writes.claim_due(tx, now_us, epoch, max(limit, 0))
+        )
+        return list(self._rows.read_orders(found))
+
+    async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
+        """Events of a tenant with a greater sequence, ascending."""
+        row = (tenant, sequence, max(limit, 0))
+        if limit <= SHORT_READ_ROWS:
+            found = self._read(SQL.events_after, row)
+        else:
+            found = await self._long_read(SQL.events_after, row)
+        return [self._rows.read_event(number, body) for number, body in found]
+
+    async def first_sequence(self) -> int:
+        """Sequence of the oldest event still kept, 0 when none."""
+        return int(self._read(SQL.first_sequence)[0][0])
+
+    async def last_sequence(self) -> int:
+        """Sequence of the newest committed event, 0 when there never was one."""
+        return int(self._read(SQL.last_sequence)[0][0])
+
+    async def put_label(self, tenant: str, label: StoredLabel) -> None:
+        """Keep a carrier-made label; the last one for a waybill wins."""
+        row = self._rows.label(tenant, label)
+        await self._writer.run(lambda tx: tx.run(SQL.put_label, row))
+
+    async def get_label(
+        self, tenant: str, order_id: str, waybill_number: str
+    ) -> StoredLabel | None:
+        """A kept label."""
+        found = self._read(SQL.get_label, (tenant, order_id, waybill_number))
+        if not found:
+            return None
+        return self._rows.read_label(tenant, order_id, waybill_number, found[0])
+
+    async def count_by_state(self) -> dict[OrderState, int]:
+        """Orders per state over all tenants; states without orders are left out."""
+        found = await self._long_read(SQL.count_by_state)
+        return {OrderState(state): int(count) for state, count in found}
+
+    async def next_epoch(self) -> int:
+        """A number greater than any given before."""
+        found = await self._writer.run(lambda tx: tx.run(SQL.next_epoch))
+        return int(found[0][0])
+
+    async def put_state(self, key: str, value: bytes) -> None:
+        """Keep a small piece of engine state across restarts."""
+        await self._writer.run(lambda tx: tx.run(SQL.put_state, (key, value)))
+
+    async def get_state(self, key: str) -> bytes | None:
+        """What `put_state` kept."""
+        found = self._read(SQL.get_state, (key,))
+        return bytes(found[0][0]) if found else None
+
+    async def purge(self, *, keys_before: datetime, events_before: datetime) -> tuple[int, int]:
+        """Drop old keys and events in short slices, between which bookings go on."""
+        keys_us = to_us(keys_before, "keys_before")
+        events_us = to_us(events_before, "events_before")
+        key_count = 0
+        next_rowid: int | None = 0
+        while next_rowid is not None:
+            dropped, next_rowid = await self._writer.run(
+                partial(writes.purge_keys, after_rowid=next_rowid, before_us=keys_us)
+            )
+            key_count += dropped
+        event_count, more = 0, True
+        while more:
+            dropped, more = await self._writer.run(lambda tx: writes.purge_events(tx, events_us))
+            event_count += dropped
+        return key_count, event_count
+
+    def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
+        """Call `listener` in the event loop with the events of every commit, in sequence order."""
+        self._listeners.append(listener)
+
+    async def aclose(self) -> None:
+        """Finish what is queued, then let go."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._writer.aclose()
+        finally:
+            self._reader.close()
+            await asyncio.to_thread(self._readers.close)
+            self._lock.release()
+
+    def _one(self, sql: str, row: Row) -> LoadedOrder | None:
+        return next(self._rows.read_orders(self._read(sql, row)), None)
+
+    def _read(self, sql: str, row: Row = ()) -> list[Any]:
+        return _fetch(self._reader, sql, row)
+
+    async def _long_read(self, sql: str, row: Row = ()) -> list[Any]:
+        if self._closed:
+            raise StoreError("the store is closed: open it again")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers.threads, self._readers.fetch, sql, row)
+
+    def _deliver_events(self, events: Collection[Event]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(events)
+            except Exception:  # one deaf watcher must not keep a committed write from its caller
+                _log.exception("store: a commit listener failed; the others go on")
+
+
+class _ReaderPool:
+    """Threads for long reads, each with a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mine = threading.local()
+        self._all: list[apsw.Connection] = []
+        self.threads = ThreadPoolExecutor(READER_THREADS, "store-reader", self._start)
+
+    def fetch(self, sql: str, row: Row) -> list[Any]:
+        """Run one query in a pool thread; all its rows."""
+        return _fetch(self._mine.connection, sql, row)
+
+    def close(self) -> None:
+        """Wait for running reads, then close every connection."""
+        self.threads.shutdown()
+        for connection in self._all:
+            connection.close()
+
+    def _start(self) -> None:
+        self._mine.connection = open_reader(self._path)
+        self._all.append(self._mine.connection)
+
+
+def _prepare(path: Path, synchronous: str, codec: Codec) -> tuple[FileLock, apsw.Connection]:
+    """Lock, open, migrate, and check that the codec is the one the file was written with."""
+    lock = FileLock(path)
+    try:
+        connection = open_writer(path, synchronous)
+        try:
+            migrate(connection, load_migrations())
+            _check_codec(connection, codec)
+        except BaseException:
+            connection.close()
+            raise
+    except apsw.Error as error:
+        lock.release()
+        raise StoreUnsafe(
+            f"cannot open {path.name} ({type(error).__name__}: {error}): "
+            "check that it is a Crossdock store on a local, writable disk, or restore a backup"
+        ) from error
+    except BaseException:
+        lock.release()
+        raise
+    return lock, connection
+
+
+def _check_codec(connection: apsw.Connection, codec: Codec) -> None:
+    found = _fetch(connection, SQL.get_meta, ("codec_check",))
+    if not found:
+        sealed = codec.seal("", "meta.value", "codec_check", _CODEC_CHECK)
+        connection.execute(SQL.put_meta, ("codec_check", sealed))
+        return
+    try:
+        (sealed,) = found[0]
+        same = codec.open("", "meta.value", "codec_check", sealed) == _CODEC_CHECK
+    except SealBroken:
+        same = False
+    if not same:
+        raise StoreUnsafe(
+            "the store was written with another master key, or without one: "
+            "configure the key it was written with"
+        )
+
+
+def _fetch(connection: apsw.Connection, sql: str, row: Row) -> list[Any]:
+    try:
+        return connection.execute(sql, row).fetchall()
+    except apsw.ConnectionClosedError as error:
+        raise StoreError("the store is closed: open it again") from error
+    except apsw.Error as error:
+        raise StoreError(
+            f"the store cannot be read ({type(error).__name__}: {error}): "
+            "check the disk, then try again"
+        ) from error
+
+
+def _json_list(values: Sequence[str]) -> str | None:
+    return msgspec.json.encode(values).decode() if values else None

@@ -1,0 +1,311 @@
+"""The one thread that writes: what has queued is committed together, then all are told at once.
+
+- A batch is one transaction, each item in a savepoint (1.3 us): one that fails spoils no other.
+- A future resolves only after COMMIT returned; a batch comes back to the event loop in one call.
+- After a failed write or fsync nothing is known of the file's state: the process ends with code 75.
+- The writer alone checkpoints: PASSIVE each 1,000 pages, TRUNCATE when idle and at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+import apsw
+
+from engine.core.policy.records import Event
+from engine.store.observe import StoreObserver
+from engine.store.port import StoreError
+from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.rows import EventRow
+
+T = TypeVar("T")
+
+BATCH_ITEMS = 256
+QUEUE_ITEMS = 8_192
+CHECKPOINT_PAGES = 1_000
+IDLE_S = 1.0
+EXIT_STORAGE_FAILED = 75
+
+# Every SQL step lets go of the interpreter lock. A busy event loop takes it back before the writer
+# wakes, over and over, because only a waiter that times out makes it hand over. Measured: at
+# CPython's default of 5 ms a batch can stall for seconds, at this value for milliseconds.
+SWITCH_INTERVAL_S = 0.0005
+
+_log = logging.getLogger("crossdock.store")
+
+
+def end_process(message: str) -> None:
+    """Stop at once: a restart recovers from the log, going on could acknowledge what was lost."""
+    _log.critical(message)
+    logging.shutdown()
+    os._exit(EXIT_STORAGE_FAILED)
+
+
+class Transaction:
+    """What an item may do inside the batch's transaction."""
+
+    def __init__(self, cursor: apsw.Cursor, last_sequence: int) -> None:
+        self._cursor = cursor
+        self.last_sequence = last_sequence
+        self.events: list[Event] = []
+
+    def run(self, sql: str, row: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement; all its rows."""
+        return self._cursor.execute(sql, row).fetchall()
+
+    def count(self, sql: str, row: Sequence[Any]) -> int:
+        """Run one statement; how many rows it changed."""
+        self._cursor.execute(sql, row)
+        return self._cursor.connection.changes()
+
+    def add_events(self, rows: Iterable[EventRow]) -> None:
+        """Give events the next sequence numbers. A failing item gives its numbers back."""
+        for new in rows:
+            sequence = self.last_sequence + 1
+            self._cursor.execute(SQL.insert_event, (sequence, *new.row))
+            self.last_sequence = sequence
+            self.events.append(Event(sequence, new.event))
+
+
+class _Item(Generic[T]):
+    __slots__ = ("error", "future", "result", "work")
+
+    def __init__(self, work: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+        self.work = work
+        self.future = future
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+
+class Writer:
+    """Owns the writing connection. `run` and `aclose` belong to the event loop."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        *,
+        observer: StoreObserver,
+        deliver_events: Callable[[Collection[Event]], None],
+        fatal: Callable[[str], None] = end_process,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._observer = observer
+        self._deliver_events = deliver_events
+        self._fatal = fatal
+        self._idle_s = idle_s
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Item[Any] | None] = queue.SimpleQueue()
+        self._closed = ""
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._wal_pages = 0
+        self._checked_pages = 0
+        self._last_sequence = int(connection.execute(SQL.last_sequence).get)
+        self._thread = threading.Thread(target=self._live, name="store-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
+        self._connection.set_wal_hook(self._note_wal_pages)
+        self._thread.start()
+
+    def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Queue one item. The future fails with StoreError, or with whatever `work` raised.
+
+        Cancelling the future does not take the item back: it may be committed already.
+        """
+        if self._closed:
+            raise StoreError(self._closed)
+        if self._queue.qsize() >= QUEUE_ITEMS:
+            raise StoreError(f"{QUEUE_ITEMS} writes wait for the disk: try again later")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Item(work, future))
+        return future
+
+    async def aclose(self) -> None:
+        """Write what is queued, move the log into the file, close the connection."""
+        if not self._closed:
+            self._closed = "the store is closed: open it again"
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+
+    # --- in the writer's thread -------------------------------------------------------------
+
+    def _live(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException:
+            _log.exception("the store's writer stopped: restart the engine")
+            self._closed = "the store's writer stopped after an error: restart the engine"
+        finally:
+            self._connection.close()
+            self._tell(self._end)
+
+    def _turn(self) -> bool:
+        """One batch, or one checkpoint when idle; False when it was the last."""
+        try:
+            first = self._queue.get(timeout=self._idle_s if self._wal_pages else None)
+        except queue.Empty:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            return True
+        if first is None:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            return False
+        batch, last = self._fill(first)
+        begun = time.perf_counter()
+        events = self._write(batch)
+        self._tell(self._deliver, batch, events, time.perf_counter() - begun)
+        if self._wal_pages - self._checked_pages >= CHECKPOINT_PAGES:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if last:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return not (last or self._closed.startswith("the disk"))
+
+    def _fill(self, first: _Item[Any]) -> tuple[list[_Item[Any]], bool]:
+        batch = [first]
+        while len(batch) < BATCH_ITEMS:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+        return batch, False
+
+    def _write(self, batch: list[_Item[Any]]) -> list[Event]:
+        transaction = Transaction(self._cursor, self._last_sequence)
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            for item in batch:
+                self._write_item(transaction, item)
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            self._fail(batch, error)
+            return []
+        self._last_sequence = transaction.last_sequence
+        return transaction.events
+
+    def _write_item(self, transaction: Transaction, item: _Item[Any]) -> None:
+        sequence, event_count = transaction.last_sequence, len(transaction.events)
+        execute = self._cursor.execute
+        execute("SAVEPOINT item")
+        try:
+            item.result = item.work(transaction)
+        except (apsw.IOError, apsw.FullError, apsw.CorruptError):
+            raise  # the whole transaction is lost, not only this item
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise
+            execute("ROLLBACK TO item")
+            transaction.last_sequence = sequence
+            del transaction.events[event_count:]
+            item.error = _translate(error)
+        execute("RELEASE item")
+
+    def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
+        """Nothing of the batch is durable: take it back and say so, or end the process."""
+        text = _cause(error)
+        if isinstance(error, apsw.IOError):
+            self._closed = f"the disk failed ({text}): check it, then restart the engine"
+            self._fatal(f"store: {self._closed}; ending so that nothing false is acknowledged")
+        for item in batch:
+            item.error = StoreError(f"nothing was stored: {text}")
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except apsw.Error as rollback_error:
+                _log.error("store: rollback failed: %s", rollback_error)
+
+    def _checkpoint(self, mode: int) -> None:
+        """Move the log into the file as far as readers allow, without waiting for them."""
+        self._connection.set_busy_timeout(0)
+        try:
+            pages, _ = self._connection.wal_checkpoint(mode=mode)
+            self._checked_pages = max(pages, 0)
+            if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
+                self._wal_pages = 0
+        except apsw.BusyError:
+            self._checked_pages = self._wal_pages
+            if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
+                self._wal_pages = 0  # a reader holds it: try again after the next commit
+        except apsw.IOError as error:
+            self._closed = f"the disk failed ({_cause(error)}): check it, then restart the engine"
+            self._fatal(f"store: {self._closed}")
+        except apsw.FullError as error:
+            # The rows are safe in the log; only the file cannot grow.
+            _log.error("store: checkpoint failed: %s", _cause(error))
+            self._checked_pages = self._wal_pages
+            self._wal_pages = 0
+        finally:
+            self._connection.set_busy_timeout(5_000)
+
+    def _note_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._wal_pages:
+            self._checked_pages = 0  # the log began anew
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _tell(self, call: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            _log.debug("store: the event loop is gone, nobody to tell")
+
+    # --- in the event loop ------------------------------------------------------------------
+
+    def _deliver(self, batch: list[_Item[Any]], events: list[Event], seconds: float) -> None:
+        if events:
+            self._deliver_events(events)
+        for item in batch:
+            if item.future.done():
+                continue
+            if item.error is None:
+                item.future.set_result(item.result)
+            else:
+                item.future.set_exception(item.error)
+        committed = sum(item.error is None for item in batch)
+        if committed:
+            self._observer.committed(committed, seconds)
+        self._observer.queue_depth(self._queue.qsize())
+
+    def _end(self) -> None:
+        """The thread is gone: what came after its last look will not be written."""
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if item is not None and not item.future.done():
+                item.future.set_exception(StoreError(self._closed))
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+
+def _translate(error: Exception) -> Exception:
+    """SQLite's refusals become ours; anything else goes to the caller as it is."""
+    if isinstance(error, apsw.ConstraintError):
+        return StoreError(f"nothing was stored: it clashes with what is there ({error})")
+    if isinstance(error, apsw.Error):
+        return StoreError(f"nothing was stored: {_cause(error)}")
+    return error
+
+
+def _cause(error: Exception) -> str:
+    """What happened and what to do, in one line."""
+    if isinstance(error, apsw.FullError):
+        return "the disk is full: free space, then try again"
+    if isinstance(error, apsw.ReadOnlyError):
+        return "the store is read-only: give the engine write permission on it and its directory"
+    if isinstance(error, apsw.BusyError):
+        return "another program holds the store's write lock: close it, then try again"
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return "the store file is damaged: stop the engine and restore the last backup"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,147 @@
+"""From settings to what the rooms take: accounts, tariffs, tenants, addresses. Checked against the manifests."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
+
+from engine.api.gate import Tenants
+from engine.config import AccountSettings, ConfigError, PartySettings, Settings
+from engine.core.policy.records import Tenant
+from engine.core.policy.routing import AccountFacts, Tariff
+from engine.core.policy.validation import check_party
+from engine.core.registry import Registry
+
+ANONYMOUS = "default"
+"""The tenant of every caller while none is configured, or of callers without a key when it is configured without keys."""
+
+
+def accounts_of(settings: Settings, registry: Registry) -> dict[str, Account]:
+    """Enabled accounts by id. Raises ConfigError for settings their carriers do not know or miss."""
+    problems: list[str] = []
+    accounts = {}
+    for configured in settings.account:
+        carrier = registry.carriers.get(configured.carrier)
+        if carrier is None:
+            broken = next((p.problem for p in registry.plugins if p.name == configured.carrier and p.problem), "")
+            problems.append(
+                f"account {configured.id}: carrier: {configured.carrier!r} is not loaded"
+                + (f" ({broken})" if broken else f"; loaded: {', '.join(registry.carriers) or 'none'}")
+                + "; install its plug-in or correct the code (crossdock plugins shows them)"
+            )
+            continue
+        problems += _setting_problems(configured, carrier.manifest)
+        if configured.enabled:
+            accounts[configured.id] = _account(configured, carrier.manifest)
+    if problems:
+        raise ConfigError(problems)
+    return accounts
+
+
+def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:
+    """What routing knows of the enabled accounts."""
+    return [
+        AccountFacts(
+            account_id=a.id,
+            carrier=a.carrier,
+            priority=a.priority,
+            tariff=tuple(
+                Tariff(t.provinces, t.first_weight_g, t.first_price, t.step_weight_g, t.step_price)
+                for t in a.tariff
+            ),
+        )
+        for a in settings.account
+        if a.enabled and a.carrier in registry.carriers
+    ]
+
+
+def tenants_of(settings: Settings) -> Tenants:
+    """Who may call. Without any tenant everybody on loopback is `default`."""
+    problems: list[str] = []
+    warehouses = {}
+    for tenant in settings.tenant:
+        if tenant.shipper is not None:
+            party, violations = check_party(party_of(tenant.shipper), "shipper")
+            problems += [
+                f"tenant {tenant.name}: {v.field}: {v.description}; {v.remedy}" for v in violations
+            ]
+            warehouses[tenant.name] = party
+    if problems:
+        raise ConfigError(problems)
+    keyless = [t.name for t in settings.tenant if not t.api_key_sha256 and not t.certificate_names]
+    anonymous = keyless[0] if keyless else "" if settings.tenant else ANONYMOUS
+    return Tenants(
+        [Tenant(t.name, t.api_key_sha256, t.certificate_names) for t in settings.tenant],
+        warehouses,
+        anonymous=anonymous,
+    )
+
+
+def party_of(settings: PartySettings) -> Party:
+    """A configured address."""
+    return Party(
+        Contact(settings.name, settings.phone, settings.company),
+        Address(
+            settings.country_code,
+            settings.province,
+            settings.city,
+            settings.district,
+            "",
+            settings.street,
+            settings.postal_code,
+        ),
+    )
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """HOST:PORT apart."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def read_master_key(path: Path) -> bytes:
+    """32 bytes from a file of 64 hex digits that nobody else can read. Raises ConfigError."""
+    where = "store.master_key_file"
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError([f"{where}: {path} can be read by others; run chmod 600 on it"])
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except OSError as error:
+        raise ConfigError([f"{where}: {path} cannot be read ({error.strerror})"]) from error
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError([f"{where}: {path} must hold 64 hex digits; make them with openssl rand -hex 32"])
+    return key
+
+
+def _setting_problems(configured: AccountSettings, manifest: Manifest) -> list[str]:
+    where = f"account {configured.id}"
+    known = {s.key: s for s in manifest.setting}
+    found = [
+        f"{where}: settings.{key}: {manifest.code} has no such setting; known: {', '.join(known)}"
+        for key in configured.settings
+        if key not in known
+    ]
+    for setting in manifest.setting:
+        value = configured.settings.get(setting.key, setting.default)
+        if setting.required and not value:
+            how = f"settings.{setting.key}_file" if setting.secret else f"settings.{setting.key}"
+            found.append(f"{where}: {how}: is missing ({setting.help})")
+        if value and setting.choices and value not in setting.choices:
+            found.append(f"{where}: settings.{setting.key}: use one of {', '.join(setting.choices)}")
+    return found
+
+
+def _account(configured: AccountSettings, manifest: Manifest) -> Account:
+    values = {s.key: configured.settings.get(s.key, s.default) for s in manifest.setting}
+    secret = {s.key for s in manifest.setting if s.secret}
+    return Account(
+        account_id=configured.id,
+        carrier=configured.carrier,
+        base_url=configured.base_url or manifest.base_url,
+        settings={k: v for k, v in values.items() if k not in secret},
+        secrets={k: Secret(v) for k, v in values.items() if k in secret and v},
+    )

@@ -1,0 +1,20 @@
+"""A made-up carrier, complete and small: what the kit's own tests check it with."""
+
+from __future__ import annotations
+
+from crossdock_sdk import Carrier, Manifest, hookimpl
+from crossdock_sdk.simulator import CarrierSimulator
+
+from acme.carrier import Acme
+
+
+@hookimpl
+def crossdock_carrier() -> Carrier:
+    return Acme(Manifest.load("acme"))
+
+
+@hookimpl
+def crossdock_simulator() -> type[CarrierSimulator]:
+    from acme.simulator import AcmeSimulator
+
+    return AcmeSimulator

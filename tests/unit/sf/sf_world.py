@@ -1,0 +1,73 @@
+"""The SF plug-in and its simulator in one process, and variations of the demo booking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossdock_sdk import (
+    Account,
+    Booked,
+    Booking,
+    BookOutcome,
+    Cancellation,
+    FindOutcome,
+    LabelRequest,
+    Lane,
+    Party,
+)
+from crossdock_sdk.simulator import Ledger
+from crossdock_sdk.testing import FakeClock
+from crossdock_sf.simulator import SfSimulator
+from sf_kit import BOOKING, NOW, RECIPIENT, SF, change, context, drive
+
+ROOT = "http://127.0.0.1:8080"
+
+
+class World:
+    """One simulator, its account, and the plug-in's calls against it."""
+
+    def __init__(self, ledger: Ledger | None = None, **options: Any) -> None:
+        self.clock = FakeClock(NOW)
+        self.simulator = SfSimulator(ledger or Ledger(), clock=self.clock, **options)
+        self.simulator.base_url = ROOT
+        self.account: Account = SfSimulator.account(ROOT)
+
+    def book(self, booking: Booking = BOOKING) -> BookOutcome:
+        """Book, whatever comes of it."""
+        return drive(SF.book(context(self.account), [booking]), self.simulator.handle)[0]
+
+    def booked(self, booking: Booking = BOOKING) -> Booked:
+        """Book, and it must succeed."""
+        outcome = self.book(booking)
+        assert isinstance(outcome, Booked), outcome
+        return outcome
+
+    def find(self, reference: str = BOOKING.reference) -> FindOutcome:
+        """Look up by reference."""
+        return drive(SF.find(context(self.account), [reference]), self.simulator.handle)[0]
+
+    def cancel(self, reference: str = BOOKING.reference) -> object:
+        """Cancel by reference."""
+        flow = SF.cancel(context(self.account), [Cancellation(reference, "")])
+        return drive(flow, self.simulator.handle)[0]
+
+    def label(self, *requests: LabelRequest) -> list[object]:
+        """Print labels."""
+        flow = SF.label(context(self.account), requests)
+        return list(drive(flow, self.simulator.handle))
+
+    def quote(self, lane: Lane) -> object:
+        """Price a lane."""
+        return drive(SF.quote(context(self.account), [lane]), self.simulator.handle)[0]
+
+
+def person(party: Party, **contact: str) -> Party:
+    """A party with changed contact fields."""
+    return change(party, contact=change(party.contact, **contact))
+
+
+def to(**address: str) -> Booking:
+    """The demo booking to another address."""
+    return change(
+        BOOKING, recipient=change(RECIPIENT, address=change(RECIPIENT.address, **address))
+    )
