@@ -123,6 +123,7 @@ class Engine:
                 self.metrics,
                 default_deadline_s=settings.server.default_deadline_s,
                 longest_deadline_s=settings.server.longest_deadline_s,
+                max_calls=settings.server.max_concurrent_calls,
             )
             grpc_server = GrpcServer(
                 settings.server,

@@ -9,13 +9,16 @@ itself must not be readable by others. `docs` of every key stand in engine/READM
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
+
 from crossdock_sdk import ServiceLevel, Temperature
 
 
@@ -31,7 +34,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base of all sections: values are fixed and unknown keys refused."""
 
 
-class ServerSettings(_Section):
+class ServerSettings(_Section, frozen=True):
     """The gRPC listener."""
 
     listen: str = "127.0.0.1:50051"
@@ -48,7 +51,7 @@ class ServerSettings(_Section):
     stream_window: int = 256
 
 
-class IngressSettings(_Section):
+class IngressSettings(_Section, frozen=True):
     """The HTTP listener: carrier pushes, /metrics, /healthz, /readyz."""
 
     listen: str = "127.0.0.1:8080"
@@ -56,7 +59,7 @@ class IngressSettings(_Section):
     max_body_bytes: int = 1_048_576
 
 
-class StoreSettings(_Section):
+class StoreSettings(_Section, frozen=True):
     """Where orders are kept."""
 
     path: str = "crossdock.db"
@@ -65,7 +68,7 @@ class StoreSettings(_Section):
     keep_events_days: int = 35
 
 
-class BookingSettings(_Section):
+class BookingSettings(_Section, frozen=True):
     """How bookings are retried and resolved. Times in seconds."""
 
     review_after_s: float = 240.0
@@ -77,7 +80,7 @@ class BookingSettings(_Section):
     price_cache_s: float = 3600.0
 
 
-class OutboundSettings(_Section):
+class OutboundSettings(_Section, frozen=True):
     """Lanes to the carriers."""
 
     breaker_open_s: float = 30.0
@@ -86,19 +89,19 @@ class OutboundSettings(_Section):
     queue_size: int = 20_000
 
 
-class LabelSettings(_Section):
+class LabelSettings(_Section, frozen=True):
     """Printing."""
 
     extra_fonts: tuple[str, ...] = ()
 
 
-class LogSettings(_Section):
+class LogSettings(_Section, frozen=True):
     """What is logged; always JSON lines on standard error."""
 
     level: str = "info"
 
 
-class PartySettings(_Section):
+class PartySettings(_Section, frozen=True):
     """A shipper's address as it stands in the file."""
 
     name: str
@@ -111,8 +114,11 @@ class PartySettings(_Section):
     country_code: str = "CN"
     postal_code: str = ""
 
+    def __repr__(self) -> str:
+        return "PartySettings(***)"
 
-class TenantSettings(_Section):
+
+class TenantSettings(_Section, frozen=True):
     """Who may call: SHA-256 hex digests of its API keys, names in its client certificates."""
 
     name: str
@@ -121,7 +127,7 @@ class TenantSettings(_Section):
     shipper: PartySettings | None = None
 
 
-class TariffStep(_Section):
+class TariffStep(_Section, frozen=True):
     """Contract price to some provinces ("*" = all others), in minor units of CNY."""
 
     provinces: tuple[str, ...]
@@ -131,7 +137,7 @@ class TariffStep(_Section):
     step_price: int
 
 
-class AccountSettings(_Section):
+class AccountSettings(_Section, frozen=True):
     """A merchant's contract with a carrier. `settings` holds the plug-in's own keys."""
 
     id: str
@@ -142,8 +148,11 @@ class AccountSettings(_Section):
     settings: dict[str, str] = {}
     tariff: tuple[TariffStep, ...] = ()
 
+    def __repr__(self) -> str:  # `settings` holds secrets
+        return f"AccountSettings({self.id}, {self.carrier}, ***)"
 
-class RuleSettings(_Section):
+
+class RuleSettings(_Section, frozen=True):
     """A routing rule: when the CEL expression over `order` is true, its effects apply."""
 
     name: str
@@ -154,7 +163,7 @@ class RuleSettings(_Section):
     services: tuple[str, ...] = ()
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True):
     """The whole file."""
 
     server: ServerSettings = ServerSettings()
@@ -169,6 +178,7 @@ class Settings(_Section):
     rule: tuple[RuleSettings, ...] = ()
 
 
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 ENV_PREFIX = "CROSSDOCK_"
 # Variables that begin like settings but are none.
 NOT_SETTINGS = ("CROSSDOCK_CONFIG", "CROSSDOCK_API_KEY", "CROSSDOCK_CRASH_AT", "CROSSDOCK_SERVER")
@@ -182,8 +192,8 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
             raw = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             raise ConfigError([f"{path}: cannot be read ({error.strerror}); name an existing file"]) from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError([f"{path}: is not TOML: {error}"]) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{path}: is not TOML in UTF-8: {error}; correct the line"]) from error
     problems = _overlay(raw, os.environ if environment is None else environment)
     _secret_files(raw, problems, path)
     settings = _convert(raw, problems)
@@ -202,12 +212,12 @@ def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
         parts = [part.lower() for part in name[len(ENV_PREFIX) :].split("__")]
         if len(parts) == 3 and parts[0] == "account":
             account = next(
-                (a for a in raw.get("account", []) if a.get("id", "").lower().replace("-", "_") == parts[1]), None
+                (a for a in _accounts(raw) if str(a.get("id", "")).lower().replace("-", "_") == parts[1]), None
             )
             if account is None:
                 problems.append(f"environment {name}: no [[account]] with id {parts[1]!r}; check the id")
-            else:
-                account.setdefault("settings", {})[parts[2]] = value
+            elif isinstance(account.setdefault("settings", {}), dict):
+                account["settings"][parts[2]] = value
         elif len(parts) == 2 and isinstance(raw.setdefault(parts[0], {}), dict):
             raw[parts[0]][parts[1]] = _typed(parts[0], parts[1], value)
         else:
@@ -230,44 +240,71 @@ def _typed(section: str, key: str, text: str) -> Any:
         return text  # the conversion names the key and what it expected
 
 
+def _accounts(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """The accounts that look like accounts; `_problems_of` names the others."""
+    accounts = raw.get("account", [])
+    return [a for a in accounts if isinstance(a, dict)] if isinstance(accounts, list) else []
+
+
 def _secret_files(raw: dict[str, Any], problems: list[str], path: Path | None) -> None:
     """Replace `<key>_file` in accounts' settings by the file's content."""
     base = path.parent if path else Path()
-    for account in raw.get("account", []):
+    for account in _accounts(raw):
         settings = account.get("settings", {})
-        for key in [k for k in settings if k.endswith("_file")]:
-            file = base / settings.pop(key)
+        for key in [k for k in settings if k.endswith("_file")] if isinstance(settings, dict) else []:
+            file = base / str(settings.pop(key))
             where = f"account {account.get('id', '?')}: settings.{key}"
             try:
                 if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                     problems.append(f"{where}: {file} can be read by others; run chmod 600 on it")
                 settings[key.removesuffix("_file")] = file.read_text("utf-8").strip()
             except OSError as error:
-                problems.append(f"{where}: {file} cannot be read ({error.strerror})")
+                problems.append(f"{where}: {file} cannot be read ({error.strerror}); name an existing file")
+            except UnicodeDecodeError:
+                problems.append(f"{where}: {file} is not text in UTF-8; store the secret as plain text")
 
 
 def _convert(raw: dict[str, Any], problems: list[str]) -> Settings | None:
-    """Convert section by section, so that several mistakes are reported together."""
-    values: dict[str, Any] = {}
-    known = {f.name: f for f in msgspec.structs.fields(Settings)}
-    for key, value in raw.items():
-        field = known.get(key)
-        if field is None:
-            problems.append(f"{key}: no such section; known: {', '.join(known)}")
-            continue
+    """The settings, once nothing is wrong with any key of any section."""
+    for problem in _problems_of(raw, Settings, ""):
+        problems.append(f"{problem}; see engine/README.md for its keys")
+    return None if problems else msgspec.convert(raw, Settings)
+
+
+def _problems_of(value: object, wanted: Any, path: str) -> Iterator[str]:
+    """What is wrong with a value, key by key, so that several mistakes are reported together."""
+    if isinstance(value, dict) and isinstance(wanted, type) and issubclass(wanted, _Section):
+        fields = {f.name: f for f in msgspec.structs.fields(wanted)}
+        where = f"{path}." if path else ""
+        kind = "key" if path else "section"
+        for key in value.keys() - fields.keys():
+            yield f"{where}{key}: no such {kind}; known: {', '.join(fields)}"
+        for name, field in fields.items():
+            if name in value:
+                yield from _problems_of(value[name], field.type, where + name)
+            elif field.required:
+                yield f"{where}{name}: is missing; add it"
+    elif isinstance(value, list) and (element := _element(wanted)) is not None:
+        for index, item in enumerate(value):
+            yield from _problems_of(item, element, f"{path}[{index}]")
+    else:
         try:
-            values[key] = msgspec.convert(value, field.type)
+            msgspec.convert(value, wanted)
         except msgspec.ValidationError as error:
-            text = str(error).replace("`$", f"`{key}").replace("Object contains", "contains")
-            problems.append(f"{key}: {text}; see engine/README.md for its keys")
-    return None if problems else Settings(**values)
+            yield f"{path}: {str(error).replace('`$', f'`{path}')}"
+
+
+def _element(wanted: Any) -> type[_Section] | None:
+    """The section that a list of sections is made of, None for other types."""
+    first = next(iter(get_args(wanted)), None)
+    return first if isinstance(first, type) and issubclass(first, _Section) else None
 
 
 def _cross_checks(settings: Settings) -> list[str]:
     found: list[str] = []
     for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdigit() or int(port) > 65_535:
             found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
     server = settings.server
     if bool(server.tls_certificate_file) != bool(server.tls_key_file):
@@ -286,11 +323,25 @@ def _cross_checks(settings: Settings) -> list[str]:
     found += _duplicates("rule", [r.name for r in settings.rule])
     for tenant in settings.tenant:
         found += [
-            f"tenant {tenant.name}: api_key_sha256 has {len(digest)} characters; a SHA-256 hex digest has 64 "
-            "(crossdock config hash-key prints it)"
+            f"tenant {tenant.name}: api_key_sha256 holds what is no SHA-256 digest of 64 hex digits "
+            "(crossdock config hash-key prints one)"
             for digest in tenant.api_key_sha256
-            if len(digest) != 64
+            if not _DIGEST.fullmatch(digest)
         ]
+    found += _shared_credentials(settings.tenant)
+    return found
+
+
+def _shared_credentials(tenants: Sequence[TenantSettings]) -> list[str]:
+    """One key or certificate must not open two tenants: nobody could say whose call it is."""
+    found = []
+    for index, tenant in enumerate(tenants):
+        for other in tenants[:index]:
+            shared = f"is also tenant {other.name}'s; give each its own"
+            if {d.lower() for d in tenant.api_key_sha256} & {d.lower() for d in other.api_key_sha256}:
+                found.append(f"tenant {tenant.name}: api_key_sha256 {shared}")
+            if set(tenant.certificate_names) & set(other.certificate_names):
+                found.append(f"tenant {tenant.name}: certificate_names {shared}")
     return found
 
 
@@ -305,7 +356,10 @@ def _duplicates(section: str, names: list[str]) -> list[str]:
 def is_loopback(listen: str) -> bool:
     """True for HOST:PORT on this machine only."""
     host = listen.rpartition(":")[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 __all__ = ["ConfigError", "ServiceLevel", "Settings", "Temperature", "is_loopback", "load"]

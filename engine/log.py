@@ -39,7 +39,8 @@ def configure(level: str, stream: Any = None) -> None:
         cache_logger_on_first_use=False,
     )
     # Libraries speak through logging; only what is wrong matters here.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"level":"%(levelname)s","logger":"%(name)s"}')
+    line = '{"level":"%(levelname)s","logger":"%(name)s"}'
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format=line)
 
 
 def mask(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

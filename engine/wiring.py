@@ -6,7 +6,6 @@ import stat
 from pathlib import Path
 
 from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
-
 from engine.api.gate import Tenants
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings
 from engine.core.policy.records import Tenant
@@ -15,7 +14,7 @@ from engine.core.policy.validation import check_party
 from engine.core.registry import Registry
 
 ANONYMOUS = "default"
-"""The tenant of every caller while none is configured, or of callers without a key when it is configured without keys."""
+"""The tenant of every caller while none is configured."""
 
 
 def accounts_of(settings: Settings, registry: Registry) -> dict[str, Account]:
@@ -73,7 +72,10 @@ def tenants_of(settings: Settings) -> Tenants:
     keyless = [t.name for t in settings.tenant if not t.api_key_sha256 and not t.certificate_names]
     anonymous = keyless[0] if keyless else "" if settings.tenant else ANONYMOUS
     return Tenants(
-        [Tenant(t.name, t.api_key_sha256, t.certificate_names) for t in settings.tenant],
+        [
+            Tenant(t.name, tuple(digest.lower() for digest in t.api_key_sha256), t.certificate_names)
+            for t in settings.tenant
+        ],
         warehouses,
         anonymous=anonymous,
     )

@@ -59,9 +59,7 @@ def _check() -> int:
         made = _stubs(Path(scratch))
         stale = made ^ _committed()
         stale |= {
-            path
-            for path in made & _committed()
-            if not filecmp.cmp(Path(scratch) / path, OUT / path, shallow=False)
+            path for path in made & _committed() if not filecmp.cmp(Path(scratch) / path, OUT / path, shallow=False)
         }
     for path in sorted(stale):
         print(f"{path} is not what the protos give; run: python proto/generate.py")
@@ -94,9 +92,7 @@ def _protoc(folder: Path, arguments: list[str]) -> None:
         bundled = resources.files(grpc_tools) / "_proto"
         paths = [f"--proto_path={path}" for path in (folder, google_protos, bundled)]
         bin_folder = Path(sys.executable).parent
-        plugins = [
-            f"--plugin=protoc-gen-{name}={bin_folder / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")
-        ]
+        plugins = [f"--plugin=protoc-gen-{name}={bin_folder / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={validate.name}"]
         subprocess.run([*command, *paths, *plugins, *arguments], check=True)
 

@@ -39,6 +39,10 @@ class Draining(Exception):
     """The engine is shutting down."""
 
 
+class TooManyCalls(Exception):
+    """More calls are under way than the settings allow."""
+
+
 def status_of(error: BaseException) -> status_pb2.Status | None:
     """The status of a known error, None for a defect."""
     match error:
@@ -76,6 +80,8 @@ def _engine_status(error: BaseException) -> status_pb2.Status | None:
             return _status(
                 code_pb2.RESOURCE_EXHAUSTED, error, "ENGINE_OVERLOADED", {}, _retry(error.retry_after_s)
             )
+        case TooManyCalls():
+            return _status(code_pb2.RESOURCE_EXHAUSTED, error, "ENGINE_OVERLOADED", {}, _retry(STORE_RETRY_S))
         case errors.PageTokenInvalid():
             return _status(code_pb2.INVALID_ARGUMENT, error, "PAGE_TOKEN_INVALID", {})
         case errors.CursorInvalid():
@@ -139,8 +145,13 @@ def _no_carrier(error: errors.NoEligibleCarrier) -> status_pb2.Status:
             subject=f"{candidate.carrier}/{candidate.account_id}/{candidate.service}",
             description="; ".join(considered.exclusions),
         )
+    details: list[Message] = [failure]
+    if error.field:
+        bad = error_details_pb2.BadRequest()
+        bad.field_violations.add(field=f"order.{error.field}", description=f"{error.problem}; {error.remedy}")
+        details.append(bad)
     facts = {"candidates": str(len(error.considered))}
-    return _status(code_pb2.FAILED_PRECONDITION, error, "NO_ELIGIBLE_CARRIER", facts, failure)
+    return _status(code_pb2.FAILED_PRECONDITION, error, "NO_ELIGIBLE_CARRIER", facts, *details)
 
 
 def _not_cancellable(error: errors.OrderNotCancellable) -> status_pb2.Status:

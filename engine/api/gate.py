@@ -17,8 +17,11 @@ import grpc
 import msgspec
 import uuid_utils
 from crossdock_sdk import Party
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
 
-from engine.api.errors import Draining, Unauthenticated, abort, defect, status_of
+from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
+from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import Tenant
 from engine.log import logger
 from engine.metrics import Metrics
@@ -26,6 +29,8 @@ from engine.metrics import Metrics
 OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
 ANSWER_MARGIN_S = 0.2
 """Kept back from the caller's deadline, so that our answer still reaches it."""
+_UNREADABLE = object()
+"""Stands for a request that is no message of its method."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -74,12 +79,20 @@ class Gate(grpc.aio.ServerInterceptor):
     """The interceptor."""
 
     def __init__(
-        self, tenants: Tenants, metrics: Metrics, *, default_deadline_s: float, longest_deadline_s: float
+        self,
+        tenants: Tenants,
+        metrics: Metrics,
+        *,
+        default_deadline_s: float,
+        longest_deadline_s: float,
+        max_calls: int,
     ) -> None:
         self._tenants = tenants
         self._metrics = metrics
         self._default_s = default_deadline_s
         self._longest_s = longest_deadline_s
+        self._max_calls = max_calls
+        self._open = 0
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
         self.draining = False
 
@@ -100,26 +113,28 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler:
         serializers = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": _decoder(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if not handler.response_streaming:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **serializers)
         if handler.request_streaming:
-            inner = self._stream(method, handler.stream_stream)
+            inner = self._stream(method, lambda requests, context: handler.stream_stream(_all_readable(requests), context))
             return grpc.stream_stream_rpc_method_handler(inner, **serializers)
-        return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **serializers)
+        inner = self._stream(method, lambda request, context: handler.unary_stream(_readable(request), context))
+        return grpc.unary_stream_rpc_method_handler(inner, **serializers)
 
     def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             started = time.perf_counter()
             open_calls = self._metrics.grpc_open(method)
             open_calls.inc()
+            self._open += 1
             code = "OK"
             try:
                 caller = self._enter(context)
                 async with asyncio.timeout(caller.deadline_s + ANSWER_MARGIN_S):
-                    return await behaviour(request, context)
+                    return await behaviour(_readable(request), context)
             except TimeoutError:
                 code = "DEADLINE_EXCEEDED"
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed; what was accepted goes on")
@@ -127,9 +142,12 @@ class Gate(grpc.aio.ServerInterceptor):
                 code = "CANCELLED"
                 raise
             except Exception as error:
-                code = await self._fail(method, context, error)
+                status = status_or_defect(method, error)
+                code = _code_name(status.code)
+                await abort(context, status)
             finally:
                 open_calls.dec()
+                self._open -= 1
                 self._count(method, code, started)
 
         return call
@@ -139,6 +157,7 @@ class Gate(grpc.aio.ServerInterceptor):
             started = time.perf_counter()
             open_calls = self._metrics.grpc_open(method)
             open_calls.inc()
+            self._open += 1
             code = "OK"
             try:
                 self._enter(context)
@@ -151,12 +170,13 @@ class Gate(grpc.aio.ServerInterceptor):
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
-            except BaseExceptionGroup as group:
-                code = await self._fail(method, context, _first(group))
             except Exception as error:
-                code = await self._fail(method, context, error)
+                status = status_or_defect(method, _first(error))
+                code = _code_name(status.code)
+                await abort(context, status)
             finally:
                 open_calls.dec()
+                self._open -= 1
                 self._count(method, code, started)
 
         return call
@@ -164,6 +184,8 @@ class Gate(grpc.aio.ServerInterceptor):
     def _enter(self, context: grpc.aio.ServicerContext) -> Caller:
         if self.draining:
             raise Draining("the engine is shutting down; try again in a moment or at another instance")
+        if self._open > self._max_calls:
+            raise TooManyCalls(f"the engine serves {self._max_calls} calls at once already; try again in a moment")
         metadata = dict(context.invocation_metadata() or ())
         tenant = self._tenants.find(metadata, context)
         remaining = context.time_remaining()
@@ -173,18 +195,6 @@ class Gate(grpc.aio.ServerInterceptor):
         current.set(caller)
         return caller
 
-    async def _fail(self, method: str, context: grpc.aio.ServicerContext, error: BaseException) -> str:
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
-        status = status_of(error)
-        if status is None:
-            incident = str(uuid_utils.uuid7())
-            logger().error("defect", method=method, incident=incident, exc_info=error)
-            status = defect(incident)
-        code = _code_name(status.code)
-        await abort(context, status)
-        return code
-
     def _count(self, method: str, code: str, started: float) -> None:
         seconds = time.perf_counter() - started
         self._metrics.grpc_calls(method, code).inc()
@@ -193,8 +203,42 @@ class Gate(grpc.aio.ServerInterceptor):
             logger().info("call refused", method=method, code=code, seconds=round(seconds, 4))
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """gRPC answers an exception here with UNKNOWN and a traceback in the log, before we know who calls."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return decode
+
+
+def _readable(request: Any) -> Any:
+    if request is _UNREADABLE:
+        remedy = "use stubs generated from the contract; texts must be UTF-8"
+        raise RequestInvalid([FieldViolation("request", "is no message of this method", remedy)])
+    return request
+
+
+async def _all_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _readable(request)
+
+
+def status_or_defect(method: str, error: BaseException) -> status_pb2.Status:
+    """The status of an error; one that is not in the table is logged and told as an incident."""
+    status = status_of(error)
+    if status is None:
+        incident = str(uuid_utils.uuid7())
+        logger().error("defect", method=method, incident=incident, exc_info=error)
+        status = defect(incident)
+    return status
+
+
+def _first(error: BaseException) -> BaseException:
+    """What a task group failed of; other errors as they are."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import datetime, timedelta
 
 import grpc
+from crossdock_sdk import Address, Contact, Party
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
 from engine.api import validation
 from engine.api.convert.candidates import write_candidate, write_event
 from engine.api.convert.orders import STATES_READ, read_draft, write_address, write_order
-from engine.api.convert.values import from_timestamp
-from engine.api.errors import RequestInvalid, status_of
-from engine.api.gate import Caller, current
+from engine.api.convert.values import from_timestamp, is_valid
+from engine.api.errors import RequestInvalid
+from engine.api.gate import Caller, current, status_or_defect
 from engine.core.orders import Created, Orders
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft
+from engine.core.policy.validation import check_order
 from engine.core.watch import Checkpoint, Watch, WatchFilter
 from engine.store.port import OrderFilter
 
 pb = order_service_pb2
+
+NO_TIME = ("is no time of the years 1 to 9999", "write seconds since 1970 and 0 to 999999999 nanoseconds")
+NOBODY = Party(Contact("", ""), Address())
 
 
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
@@ -31,6 +37,13 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self._orders = orders
         self._watch = watch
         self._window = stream_window
+        self._creating: set[asyncio.Task[Created]] = set()
+
+    async def aclose(self) -> None:
+        """Give up creations whose callers have gone; what they stored is resumed at the next start."""
+        for task in self._creating:
+            task.cancel()
+        await asyncio.gather(*self._creating, return_exceptions=True)
 
     async def QuoteOrder(self, request: pb.QuoteOrderRequest, context: object) -> pb.QuoteOrderResponse:
         """Dry run."""
@@ -99,7 +112,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             states=tuple(STATES_READ[s] for s in request.states if s in STATES_READ),
             carriers=tuple(request.carriers),
             reference_prefix=request.reference_prefix,
-            created_after=_time(request, "created_after_time"),
+            created_after=_just_before(_time(request, "created_after_time")),
             created_before=_time(request, "created_before_time"),
         )
         orders, token = await self._orders.page(
@@ -136,34 +149,76 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if len(request_id) > 64:
             too_long = FieldViolation("request_id", "has more than 64 characters", "use a UUID")
             raise RequestInvalid([too_long])
-        created: Created = await self._orders.create(
+        creation = self._orders.create(
             caller.tenant, draft, request_id=request_id, deadline_s=caller.deadline_s
         )
+        created = await self._unbroken(creation)
         return pb.CreateOrderResponse(order=write_order(created.order), replayed=created.replayed)
+
+    def _unbroken(self, creation: Coroutine[object, object, Created]) -> asyncio.Future[Created]:
+        """A creation whose caller may go away: cut between commit and booking, the order would lie idle."""
+        task = asyncio.create_task(creation)
+        self._creating.add(task)
+        task.add_done_callback(self._created)
+        return asyncio.shield(task)
+
+    def _created(self, task: asyncio.Task[Created]) -> None:
+        self._creating.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, since whoever asked may be gone
 
     async def _result(self, order: core_pb2.Order, request_id: str, caller: Caller) -> pb.OrderResult:
         try:
             return pb.OrderResult(created=await self._create(order, request_id, caller))
-        except Exception as error:
-            status = status_of(error)
-            if status is None:
-                raise
-            return pb.OrderResult(status=status)
+        except Exception as error:  # also a defect: one item never fails the others
+            return pb.OrderResult(status=status_or_defect("CreateOrder", error))
 
 
 def _draft(order: core_pb2.Order, caller: Caller) -> OrderDraft:
-    validation.check(order, reason="ORDER_INVALID", prefix="order.")
+    """What was ordered. Raises RequestInvalid with everything that is wrong, rules of the trade included."""
+    found = _contract_violations(order)
+    if not order.HasField("shipper") and caller.warehouse is None:
+        remedy = "give it, or configure the tenant's warehouse ([tenant.shipper])"
+        found.append(FieldViolation("order.shipper", "is missing", remedy))
+    if found:
+        raise RequestInvalid([*found, *_further_violations(order, caller, found)], "ORDER_INVALID")
+    return read_draft(order, caller.warehouse)
+
+
+def _contract_violations(order: core_pb2.Order) -> list[FieldViolation]:
+    found: list[FieldViolation] = []
     try:
-        return read_draft(order, caller.warehouse)
-    except LookupError as error:
-        missing = FieldViolation(
-            "order.shipper", "is missing", "give it, or configure the tenant's warehouse ([tenant.shipper])"
-        )
-        raise RequestInvalid([missing], "ORDER_INVALID") from error
+        validation.check(order, prefix="order.")
+    except RequestInvalid as error:
+        found += error.violations
+    for field in ("pickup_start_time", "pickup_end_time") if order.HasField("options") else ():
+        if not is_valid(getattr(order.options, field)):
+            found.append(FieldViolation(f"order.options.{field}", *NO_TIME))
+    return found
 
 
-def _time(request: pb.ListOrdersRequest, field: str):  # type: ignore[no-untyped-def]
+def _further_violations(
+    order: core_pb2.Order, caller: Caller, found: Sequence[FieldViolation]
+) -> list[FieldViolation]:
+    """What the use case would say next, so that a caller hears everything at once."""
+    known = tuple(v.field for v in found)
+    try:
+        _, violations = check_order(read_draft(order, caller.warehouse or NOBODY))
+    except (LookupError, OverflowError):  # an unknown enum value or no time: nothing more can be told
+        return []
+    wide = [FieldViolation(f"order.{v.field}", v.description, v.remedy) for v in violations]
+    return [v for v in wide if not any(f"{v.field}.".startswith((f"{k}.", f"{k}[")) for k in known)]
+
+
+def _just_before(time: datetime | None) -> datetime | None:
+    """The contract's lower bound is inclusive, the store's is not; both count in microseconds."""
+    return time - timedelta(microseconds=1) if time is not None and time.year > 1 else None
+
+
+def _time(request: pb.ListOrdersRequest, field: str) -> datetime | None:
     value: Timestamp = getattr(request, field)
+    if not is_valid(value):
+        raise RequestInvalid([FieldViolation(field, *NO_TIME)])
     return from_timestamp(value) if request.HasField(field) else None  # type: ignore[arg-type]
 
 

@@ -45,6 +45,7 @@ class GrpcServer:
     ) -> None:
         self._settings = settings
         self._gate = gate
+        self._orders = orders
         self._health = health_aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=(gate,),
@@ -85,6 +86,7 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Second stage: let calls under way end for `grace_s`, then cut them."""
         await self._server.stop(grace_s)
+        await self._orders.aclose()
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         await asyncio.gather(*[self._health.set(name, status) for name in ("", *self._services)])
@@ -105,11 +107,12 @@ def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:
         stamp = _stamp(settings)
         if stamp == seen[0]:
             return None
-        seen[0] = stamp
         try:
-            return read()
+            fresh = read()
         except OSError:
             return None  # half-written files: keep the old certificate, the next connection looks again
+        seen[0] = stamp
+        return fresh
 
     return grpc.dynamic_ssl_server_credentials(
         read(), fetch, require_client_authentication=bool(settings.client_ca_file)

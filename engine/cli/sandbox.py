@@ -1,20 +1,27 @@
 """A whole Crossdock on this machine for a while: simulated carriers and an engine, each its own process.
 
 State lies in one folder and survives: started again there, the engine resumes what was open and the simulators
-remember what they booked. Everything listens on loopback only and ends with the block, also when it fails.
+remember what they booked. Everything listens on loopback only and ends with the block, also when it fails; should
+the process that holds the block be killed, its children see their standard input close and end too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import tomli_w
 
 from crossdock_sdk.simulator import CarrierSimulator, Entry, Faults, read_ledger
 
@@ -50,7 +57,9 @@ RULES: tuple[Mapping[str, Any], ...] = (
 class SimulatorProcess:
     """One running simulator: where it listens, what it believes, how it misbehaves."""
 
-    def __init__(self, code: str, url: str, control_url: str, ledger_path: Path, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, code: str, url: str, control_url: str, ledger_path: Path, process: asyncio.subprocess.Process
+    ) -> None:
         self.code = code
         self.url = url
         self.control_url = control_url
@@ -99,19 +108,60 @@ class Sandbox:
         self.http = ""
         self.config_path = folder / "crossdock.toml"
         self._engine: asyncio.subprocess.Process | None = None
+        self._standby: asyncio.subprocess.Process | None = None
+        self._standby_environment: dict[str, str] = {}
 
-    async def start_engine(self) -> None:
-        """Start (or start again) the engine on the same state; its ports stay the same."""
-        environment = {"CROSSDOCK_CONFIG": str(self.config_path)}
-        process = await _spawn(
-            [sys.executable, "-m", "engine", "serve", "--ready-json"],
-            self.folder / "engine.log",
-            environment,
-        )
+    @property
+    def engine_pid(self) -> int:
+        """Process id of the running engine."""
+        assert self._engine is not None, "start_engine first"
+        return self._engine.pid
+
+    async def start_engine(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start (or start again) the engine on the same state; its ports stay the same.
+
+        environment: variables laid over our own, for this process only. Raises RuntimeError when it does not
+        start, or when one still runs.
+        """
+        try:
+            await self.wait_engine()
+        except TimeoutError as error:
+            raise RuntimeError("the sandbox's engine still runs; stop or kill it first") from error
+        if self._standby is None or self._standby_environment != (environment or {}):
+            await self.warm_engine(environment)
+        process, self._standby = self._standby, None
+        assert process is not None
         self._engine = process
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
         ports = await _first_line(process, "engine", self.folder / "engine.log")
         self.server = f"127.0.0.1:{ports['grpc_port']}"
         self.http = f"http://127.0.0.1:{ports['http_port']}"
+
+    async def warm_engine(self, environment: Mapping[str, str] | None = None) -> None:
+        """Load the next engine's code now, so that `start_engine` has only to let it begin."""
+        await _stop(self._standby)
+        self._standby_environment = dict(environment or {})
+        self._standby = await _spawn(
+            [sys.executable, "-m", "engine.cli.sandbox"],
+            self.folder / "engine.log",
+            {"CROSSDOCK_CONFIG": str(self.config_path), **(environment or {})},
+        )
+
+    async def wait_engine(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """Wait until the engine has ended; its exit code, minus the signal's number if one killed it.
+
+        Raises TimeoutError.
+        """
+        if self._engine is None:
+            return 0
+        async with asyncio.timeout(timeout_s):
+            return await self._engine.wait()
+
+    def terminate_engine(self) -> None:
+        """SIGTERM, once each call: the second one makes it hurry."""
+        if self._engine is not None and self._engine.returncode is None:
+            self._engine.terminate()
 
     def kill_engine(self) -> None:
         """SIGKILL: no goodbye."""
@@ -120,7 +170,9 @@ class Sandbox:
 
     async def stop_engine(self) -> int:
         """SIGTERM and wait; returns the exit code."""
-        return await _stop(self._engine) if self._engine else 0
+        await _stop(self._standby)
+        self._standby = None
+        return await _stop(self._engine)
 
 
 @asynccontextmanager
@@ -135,15 +187,17 @@ async def running_sandbox(
 
     settings: sections laid over the sandbox's own, for demos and tests.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    ports = _Ports(folder / "ports.json")
+    simulators: dict[str, SimulatorProcess] = {}
+    sandbox = Sandbox(folder, simulators)
     async with AsyncExitStack() as stack:
-        simulators = {}
-        for code in carriers:
-            simulators[code] = await stack.enter_async_context(_simulator(code, folder, ports))
-        sandbox = Sandbox(folder, simulators)
-        _write_settings(sandbox, ports, settings or {})
+        ports = stack.enter_context(closing(_Ports(folder)))
         stack.push_async_callback(sandbox.stop_engine)
+        if with_engine:
+            await sandbox.warm_engine()  # loads while the simulators do
+        starting = [await stack.enter_async_context(_simulator(code, folder, ports)) for code in carriers]
+        for code, ready in zip(carriers, starting, strict=True):
+            simulators[code] = await ready
+        _write_settings(sandbox, ports, settings or {})
         if with_engine:
             await sandbox.start_engine()
         ports.save()
@@ -151,25 +205,34 @@ async def running_sandbox(
 
 
 class _Ports:
-    """Ports chosen once per folder, so that a restarted engine finds its carriers and watchers the engine."""
+    """Ports chosen once per folder, so that a restarted engine finds its carriers and watchers the engine.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Each stays bound, never listening, until `close`: a process of ours may listen on it (both sides set
+    SO_REUSEADDR), nobody else gets it while that process is down.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = path = folder / "ports.json"
         self._known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        self._held: dict[str, socket.socket] = {}
 
     def get(self, name: str) -> int:
         """The port kept for `name`, else a free one."""
-        import socket
-
-        port = self._known.get(name, 0)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if name not in self._held:
+            self._held[name] = held = socket.socket()
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                held.bind(("127.0.0.1", self._known.get(name, 0)))
             except OSError:
-                probe.bind(("127.0.0.1", 0))
-            self._known[name] = probe.getsockname()[1]
+                held.bind(("127.0.0.1", 0))
+            self._known[name] = held.getsockname()[1]
         return self._known[name]
+
+    def close(self) -> None:
+        """Let go of the ports."""
+        for held in self._held.values():
+            held.close()
 
     def save(self) -> None:
         """Keep them for the next start."""
@@ -177,7 +240,8 @@ class _Ports:
 
 
 @asynccontextmanager
-async def _simulator(code: str, folder: Path, ports: _Ports) -> AsyncIterator[SimulatorProcess]:
+async def _simulator(code: str, folder: Path, ports: _Ports) -> AsyncIterator[Awaitable[SimulatorProcess]]:
+    """Yields at once; what it yields is ready when the simulator listens."""
     ledger = folder / f"{code}-ledger.jsonl"
     command = [
         sys.executable,
@@ -196,10 +260,16 @@ async def _simulator(code: str, folder: Path, ports: _Ports) -> AsyncIterator[Si
     ]
     log = folder / f"{code}-simulator.log"
     process = await _spawn(command, log, {})
-    try:
+
+    async def ready() -> SimulatorProcess:
         facts = await _first_line(process, f"{code} simulator", log)
-        yield SimulatorProcess(code, facts["url"], facts["control_url"], ledger, process)
+        return SimulatorProcess(code, facts["url"], facts["control_url"], ledger, process)
+
+    waiting = ready()
+    try:
+        yield waiting
     finally:
+        waiting.close()
         await _stop(process)
 
 
@@ -216,7 +286,7 @@ def _write_settings(sandbox: Sandbox, ports: _Ports, overlay: Mapping[str, Any])
     for section, values in overlay.items():
         sections[section] = {**sections.get(section, {}), **values} if isinstance(values, Mapping) else values
     sandbox.config_path.touch(mode=0o600)
-    sandbox.config_path.write_bytes(msgspec.toml.encode(sections))
+    sandbox.config_path.write_text(tomli_w.dumps(sections), "utf-8")
 
 
 def _account(simulator: SimulatorProcess) -> dict[str, Any]:
@@ -235,15 +305,15 @@ def _account(simulator: SimulatorProcess) -> dict[str, Any]:
 
 
 async def _spawn(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
-    import os
-
+    # Settings of whoever starts us are not the sandbox's.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("CROSSDOCK_")}
     with log.open("ab") as stderr:
         return await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.PIPE,  # closes with us, which tells a simulator to end
+            stdin=asyncio.subprocess.PIPE,  # closes with us, which tells a child to end
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**ours, "PYTHONUNBUFFERED": "1", **environment},
             start_new_session=True,  # Ctrl-C is for us; we stop them in order
         )
 
@@ -256,11 +326,14 @@ async def _first_line(process: asyncio.subprocess.Process, what: str, log: Path)
     except TimeoutError:
         line = b""
     if not line:
-        process.kill()
-        tail = log.read_text("utf-8", "replace").strip().splitlines()[-5:]
-        raise RuntimeError(f"the {what} did not start; its log {log} ends with:\n" + "\n".join(tail))
+        await _stop(process)
+        raise RuntimeError(f"the {what} did not start; its log {log} ends with:\n{_tail(log)}")
     facts: dict[str, Any] = json.loads(line)
     return facts
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").strip().splitlines()[-5:])
 
 
 async def _stop(process: asyncio.subprocess.Process | None) -> int:
@@ -275,3 +348,27 @@ async def _stop(process: asyncio.subprocess.Process | None) -> int:
             process.kill()
             await process.wait()
     return process.returncode or 0
+
+
+def _serve_while_held() -> None:
+    """An engine as a child: loads, begins at the first line of standard input, ends when that closes."""
+    import engine.app  # noqa: F401  # most of the time until it serves
+    from engine.cli.serve import serve
+
+    if not os.read(0, 1):
+        return
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    serve.main(["--ready-json"], prog_name="crossdock serve")
+
+
+def _end_with_parent() -> None:
+    # os.read holds no lock of the interpreter's that would trouble its end.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_TIMEOUT_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve_while_held()

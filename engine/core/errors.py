@@ -34,15 +34,15 @@ class OrderInvalid(UseCaseError):
 
 
 class NoEligibleCarrier(UseCaseError):
-    """No configured carrier can take the order. Nothing was stored."""
+    """No configured carrier can take the order. Nothing was stored. `field` is what none of them can serve."""
 
-    def __init__(self, considered: Sequence[Considered]) -> None:
-        why = "; ".join(f"{c.candidate.account_id}: {', '.join(c.exclusions)}" for c in considered)
-        super().__init__(
-            f"no configured carrier can take this order ({why or 'no account is configured'}); "
-            "change the order, or add an account or carrier that can"
-        )
+    def __init__(self, considered: Sequence[Considered], field: str = "") -> None:
+        why = " | ".join(f"{c.candidate.account_id}: {', '.join(c.exclusions)}" for c in considered)
+        self.problem = f"no configured carrier can take this order ({why or 'no account is configured'})"
+        self.remedy = "change the order, or add an account or carrier that can"
+        super().__init__(f"{self.problem}; {self.remedy}")
         self.considered = tuple(considered)
+        self.field = field
 
 
 class KeyReused(UseCaseError):

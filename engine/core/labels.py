@@ -6,14 +6,16 @@ fetched once and kept; our own is rendered each time, since that costs less than
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from zoneinfo import ZoneInfo
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
 import msgspec
-from crossdock_sdk import CarrierLabel, LabelRequest, Manifest
 
+from crossdock_sdk import CarrierLabel, LabelRequest, Manifest
 from engine.clock import Clock
 from engine.core.calls import ask
 from engine.core.errors import LabelUnavailable, OrderNotBooked, UseCaseError
@@ -29,6 +31,7 @@ from engine.labels import (
     LabelParty,
     LabelSize,
     MergedPdf,
+    MergeItem,
     UnprintableCharacter,
     convert_carrier_pdf,
     render,
@@ -38,9 +41,12 @@ from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store
 
+R = TypeVar("R")
+Args = TypeVarTuple("Args")
+
 RENDER_THREADS = 2
 MERGE_CHUNK_BYTES = 256 * 1024
-MERGE_READ_AHEAD = 64
+MERGE_AT_ONCE = 32
 
 MEDIA_TYPES = {
     LabelFormat.PDF: "application/pdf",
@@ -130,16 +136,22 @@ class Labels:
         merged = MergedPdf(spec.size, spec.dpi, self._fonts) if spec.format is LabelFormat.PDF else None
         skipped: list[Skipped] = []
         count = 0
-        for start in range(0, len(order_ids), MERGE_READ_AHEAD):
+        for start in range(0, len(order_ids), MERGE_AT_ONCE):
+            # One trip to the thread for a batch: a trip costs as much as a label.
+            prepared = [
+                (order_id, await self._prepared(tenant, order_id, spec))
+                for order_id in order_ids[start : start + MERGE_AT_ONCE]
+            ]
+            batch = [items for _, items in prepared if not isinstance(items, UseCaseError)]
+            made = iter(await self._in_thread(_make_batch, batch, spec, self._fonts, merged))
             waiting: list[bytes] = []
-            for order_id in order_ids[start : start + MERGE_READ_AHEAD]:
-                try:
-                    chunk, labels = await self._merge_one(tenant, order_id, spec, merged)
-                except UseCaseError as error:
-                    skipped.append(Skipped(order_id, error))
+            for order_id, items in prepared:
+                result = items if isinstance(items, UseCaseError) else next(made)
+                if isinstance(result, bytes):
+                    waiting.append(result)
+                    count += len(items) if isinstance(items, list) else 0
                 else:
-                    waiting.append(chunk)
-                    count += labels
+                    skipped.append(Skipped(order_id, result))
             for piece in _pieces(waiting):
                 yield piece
         if merged is not None and merged.page_count:
@@ -147,19 +159,16 @@ class Labels:
                 yield piece
         yield Merged(tuple(skipped), count)
 
-    async def _merge_one(
-        self, tenant: str, order_id: str, spec: LabelSpec, merged: MergedPdf | None
-    ) -> tuple[bytes, int]:
-        if merged is None:
-            file = await self.get(tenant, order_id, spec)
-            return file.content, len(file.waybill_numbers)
-        loaded, booking = await self._booked(tenant, order_id)
-        if spec.carrier_made and self._carrier_prints(booking):
-            made = await self._carrier_made(tenant, loaded, booking)
-            return await self._in_thread(_add_carrier_pdf, merged, made.content, spec)
+    async def _prepared(self, tenant: str, order_id: str, spec: LabelSpec) -> list[MergeItem] | UseCaseError:
+        """What goes into a merged file for one order, or why nothing does."""
+        try:
+            loaded, booking = await self._booked(tenant, order_id)
+            if spec.carrier_made and self._carrier_prints(booking):
+                return [(await self._carrier_made(tenant, loaded, booking)).content]
+        except UseCaseError as error:
+            return error
         count = 1 + len(booking.sub_waybill_numbers)
-        contents = [self._content(loaded, booking, index) for index in range(count)]
-        return await self._in_thread(_add_contents, merged, contents)
+        return [self._content(loaded, booking, index) for index in range(count)]
 
     async def _booked(self, tenant: str, order_id: str) -> tuple[LoadedOrder, BookingRecord]:
         loaded = await self._orders.get(tenant, order_id=order_id)
@@ -228,10 +237,15 @@ class Labels:
             cod_minor_units=cod.minor_units if cod and index == 0 else None,
             insured_minor_units=insured.minor_units if insured else None,
             service_marks=("签单返还",) if options.signed_receipt else (),
-            printed_at=self._clock.now(),
+            printed_at=self._clock.now().astimezone(self._zone(booking.carrier)),
         )
 
-    async def _in_thread(self, function, *args):  # type: ignore[no-untyped-def]
+    def _zone(self, carrier: str) -> ZoneInfo:
+        """Where the label is read: the print time on it is that place's."""
+        manifest = self._manifests.get(carrier)
+        return ZoneInfo(manifest.time_zone if manifest else "Asia/Shanghai")
+
+    async def _in_thread(self, function: Callable[[*Args], R], *args: *Args) -> R:
         try:
             return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
         except LabelError as error:
@@ -259,15 +273,29 @@ def _render(contents: Sequence[LabelContent], spec: LabelSpec, fonts: FontSet) -
     )
 
 
-def _add_contents(merged: MergedPdf, contents: Sequence[LabelContent]) -> tuple[bytes, int]:
-    for content in contents:
-        merged.add(content)
-    return merged.take(), len(contents)
+def _make_batch(
+    batch: Sequence[list[MergeItem]], spec: LabelSpec, fonts: FontSet, merged: MergedPdf | None
+) -> list[bytes | LabelUnavailable]:
+    """The bytes each order adds to the file; an order that cannot be printed spoils no other."""
+    made: list[bytes | LabelUnavailable] = []
+    for items in batch:
+        try:
+            made.append(b"".join([_make(item, spec, fonts, merged) for item in items]))
+        except LabelError as error:
+            made.append(_unavailable(error))
+    return made
 
 
-def _add_carrier_pdf(merged: MergedPdf, content: bytes, spec: LabelSpec) -> tuple[bytes, int]:
-    pages = merged.add_carrier_pdf(fit_carrier_pdf(content, spec.size))
-    return merged.take(), pages
+def _make(item: MergeItem, spec: LabelSpec, fonts: FontSet, merged: MergedPdf | None) -> bytes:
+    if merged is None:
+        if isinstance(item, bytes):
+            return _convert(item, spec)
+        return render(item, format=spec.format, size=spec.size, dpi=spec.dpi, fonts=fonts)
+    if isinstance(item, bytes):
+        merged.add_carrier_pdf(fit_carrier_pdf(item, spec.size))
+    else:
+        merged.add(item)
+    return merged.take()
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterable[bytes]:

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import msgspec
 import uuid_utils
-from crossdock_sdk import Manifest
 from msgspec.structs import replace
 
+from crossdock_sdk import Manifest
 from engine.clock import Clock
-from engine.core.booker import SAFETY_S, SETTLED, Booker
+from engine.core.booker import Booker
 from engine.core.errors import (
     KeyReused,
     NoEligibleCarrier,
@@ -27,15 +27,17 @@ from engine.core.policy import booking as policy
 from engine.core.policy import transitions
 from engine.core.policy.records import (
     AttemptRecord,
+    BackupPolicy,
     EventKind,
     LoadedOrder,
     OrderDraft,
     OrderRecord,
     OrderState,
 )
-from engine.core.policy.routing import Considered
+from engine.core.policy.routing import Considered, blamed_field
 from engine.core.policy.validation import check_order
 from engine.core.router import Router, eligible
+from engine.core.steps import SAFETY_S, SETTLED
 from engine.crash import crash_point
 from engine.outbound.outbound import Outbound
 from engine.store.port import AcceptKind, Idempotency, OrderFilter, Store
@@ -102,7 +104,7 @@ class Orders:
             known = await self._store.get_order_by_reference(tenant, draft.reference)
             if known is None:
                 self._observer.order_refused("NO_ELIGIBLE_CARRIER")
-                raise NoEligibleCarrier(considered)
+                raise NoEligibleCarrier(considered, blamed_field(normal, self._router.manifests))
         order, attempt = self._new_order(tenant, normal, candidates, deadline_s)
         crash_point("order_validated")
         accepted = await self._store.accept(
@@ -123,7 +125,9 @@ class Orders:
             self._booker.start(accepted.order, fresh=attempt, deadline_s=left_s)
         return Created(await self._as_far_as_it_gets(accepted.order, left_s), replayed)
 
-    async def quote(self, tenant: str, draft: OrderDraft, *, live: bool, deadline_s: float) -> tuple[OrderDraft, list[Considered]]:
+    async def quote(
+        self, tenant: str, draft: OrderDraft, *, live: bool, deadline_s: float
+    ) -> tuple[OrderDraft, list[Considered]]:
         """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid."""
         normal, violations = check_order(draft)
         if violations:
@@ -192,6 +196,8 @@ class Orders:
     ) -> tuple[OrderRecord, AttemptRecord | None]:
         now = self._clock.now()
         available = self._outbound.is_available
+        if draft.routing.backup is BackupPolicy.NEVER:
+            candidates = candidates[:1]  # waiting for the first is what was asked for
         chosen = next(
             (c for c in candidates if available(c.account_id, "book", within_s=deadline_s)), None
         )

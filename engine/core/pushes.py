@@ -22,7 +22,6 @@ from crossdock_sdk import (
     PushRequest,
     Refused,
 )
-
 from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.calls import ask
@@ -94,18 +93,7 @@ class Pushes:
     async def _apply(self, account: Account, news: BookingNews) -> None:
         if news.state is BookingState.OTHER or news.waybill_number in self._known:
             return
-        found: object
-        if news.reference:
-            found = _from_news(news)
-        else:
-            found = await ask(
-                self._outbound,
-                account.account_id,
-                "find_by_carrier_order",
-                news.carrier_order_id or news.waybill_number,
-                priority=Priority.BOOK,
-                tenant="",
-            )
+        found = await self._found(account, news)
         if not isinstance(found, Booked | Refused):
             raise PushUndecided(f"{account.carrier} does not say yet what the push is about: {found!r}")
         if not found.reference:
@@ -113,6 +101,24 @@ class Pushes:
         loaded = await self._store.get_order_by_attempt(account.account_id, found.reference)
         if loaded is not None:
             await self._settle(account, loaded, found)
+
+    async def _found(self, account: Account, news: BookingNews) -> object:
+        """What the push proves, or what the carrier answers when asked about it."""
+        if news.reference and (news.waybill_number or news.state is BookingState.CANCELLED):
+            return _from_news(news)
+        # News of a live booking without its number is no proof of one: the carrier is asked.
+        known = news.carrier_order_id or news.waybill_number
+        operation = "find_by_carrier_order" if known else "find"
+        if operation not in self._carriers[account.carrier].manifest.operations:
+            return None
+        return await ask(
+            self._outbound,
+            account.account_id,
+            operation,
+            known or news.reference,
+            priority=Priority.BOOK,
+            tenant="",
+        )
 
     async def _settle(self, account: Account, loaded: LoadedOrder, found: Booked | Refused) -> None:
         attempt = next(

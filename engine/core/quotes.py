@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import anyio
-from crossdock_sdk import Carrier, CarrierError, ErrorClass, Lane
 
+from crossdock_sdk import Carrier, CarrierError, ErrorClass, Lane
 from engine.clock import Clock
+from engine.core.calls import ask
 from engine.core.policy.booking import Candidate
 from engine.core.policy.records import OrderDraft
 from engine.core.policy.routing import LivePrice
-from engine.core.calls import ask
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 

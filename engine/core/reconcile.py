@@ -45,7 +45,9 @@ async def reconcile(
         await clock.sleep(PERIOD_S)
 
 
-async def housekeeping(purge: Callable[[], Awaitable[object]], clock: Clock, on_error: Callable[[Exception], None]) -> None:
+async def housekeeping(
+    purge: Callable[[], Awaitable[object]], clock: Clock, on_error: Callable[[Exception], None]
+) -> None:
     """Drop expired keys and events once an hour, until cancelled."""
     while True:
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pluggy
+
 from crossdock_sdk import Carrier, Manifest
 from crossdock_sdk.hookspecs import PROJECT
 
@@ -54,11 +55,11 @@ def load_carriers(entry_points: Iterable[EntryPoint] | None = None) -> Registry:
         plugin = Plugin(entry_point.name, entry_point.value, entry_point.dist.version if entry_point.dist else "")
         try:
             carrier = _load(manager, entry_point, carriers)
-        except BaseException as error:  # noqa: BLE001 - a plug-in may raise anything, SystemExit included
+        except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             # pluggy keeps a plug-in registered although its check failed.
-            if manager.has_plugin(entry_point.name):
+            if entry_point.name not in carriers and manager.has_plugin(entry_point.name):
                 manager.unregister(name=entry_point.name)
             plugins.append(msgspec.structs.replace(plugin, problem=f"{type(error).__name__}: {error}"))
         else:
@@ -78,6 +79,8 @@ def load_simulator(code: str) -> type[CarrierSimulator]:
 
 
 def _load(manager: pluggy.PluginManager, entry_point: EntryPoint, taken: Mapping[str, Carrier]) -> Carrier:
+    if entry_point.name in taken:
+        raise ValueError(f"carrier {entry_point.name!r} is already loaded from another package; remove one")
     module = entry_point.load()
     manager.register(module, name=entry_point.name)
     manager.check_pending()
@@ -91,6 +94,4 @@ def _load(manager: pluggy.PluginManager, entry_point: EntryPoint, taken: Mapping
         raise ValueError(
             f"entry point {entry_point.name!r} holds carrier {carrier.manifest.code!r}; give them the same name"
         )
-    if carrier.manifest.code in taken:
-        raise ValueError(f"carrier {carrier.manifest.code!r} is already loaded from another package; remove one")
     return carrier

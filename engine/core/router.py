@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from crossdock_sdk import Lane, Manifest
-
 from engine.core.policy.booking import Candidate
 from engine.core.policy.records import OrderDraft
-from engine.core.policy.routing import AccountFacts, Considered, LivePrice, Question, RuleEffect, route
+from engine.core.policy.routing import AccountFacts, Considered, Question, RuleEffect, route
 from engine.core.quotes import LivePrices
 
 
@@ -78,14 +77,10 @@ class Router:
         question = Question(
             draft=draft,
             effects=effects,
-            live_prices=self._known_prices(draft),
+            live_prices=self._prices.known(draft),
             refusals=refusals,
         )
         return route(question, self.accounts, self.manifests)
-
-    def _known_prices(self, draft: OrderDraft) -> dict[tuple[str, str], LivePrice]:
-        known = self._prices.known(draft)
-        return known
 
 
 def lane_of(draft: OrderDraft, service: str) -> Lane:

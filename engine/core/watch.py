@@ -58,8 +58,13 @@ class Watch:
     ) -> AsyncIterator[Event | Checkpoint]:
         """Events after `cursor` ("" = now), then as they come. Raises CursorInvalid, CursorExpired."""
         seen = await self._start(cursor)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + checkpoint_s
         self.watcher_count += 1
         try:
+            if not cursor:
+                # "Now" must not move should the connection be cut before the first event.
+                yield Checkpoint(seen)
             while not self._closing:
                 changed = self._changed
                 newest = await self._store.last_sequence()
@@ -68,15 +73,15 @@ class Watch:
                     seen = event.sequence
                     if wanted.matches(event.event):
                         yield event
+                        due = loop.time() + checkpoint_s
                 if len(events) == PAGE:
                     continue
                 # Other tenants' events move the cursor too, else a quiet tenant's cursor would expire.
                 seen = max(seen, newest)
-                try:
-                    async with asyncio.timeout(checkpoint_s):
-                        await changed.wait()
-                except TimeoutError:
+                # Counted from the last message: events that do not match must not put the checkpoint off.
+                if await _unchanged_until(due, changed):
                     yield Checkpoint(seen)
+                    due = loop.time() + checkpoint_s
         finally:
             self.watcher_count -= 1
 
@@ -86,12 +91,25 @@ class Watch:
             return newest
         if not cursor.isascii() or not cursor.isdigit() or int(cursor) > newest:
             raise CursorInvalid
-        oldest = await self._store.first_sequence()
+        # None may be left: all that ever happened has expired.
+        oldest = await self._store.first_sequence() or newest + 1
         sequence = int(cursor)
-        if sequence and oldest and sequence < oldest - 1:
+        if sequence and sequence < oldest - 1:
             raise CursorExpired(oldest)
         return sequence
 
     def _wake(self, events: Collection[Event]) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+async def _unchanged_until(due: float, changed: asyncio.Event) -> bool:
+    """Wait for a change; True when `due` (loop time) came first."""
+    if asyncio.get_running_loop().time() >= due:
+        return True
+    try:
+        async with asyncio.timeout_at(due):
+            await changed.wait()
+    except TimeoutError:
+        return True
+    return False

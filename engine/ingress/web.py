@@ -26,13 +26,18 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def ingress(
-    pushes: Pushes, metrics: Metrics, is_ready: Callable[[], str], *, max_body_bytes: int
+    pushes: Pushes,
+    metrics: Metrics,
+    is_ready: Callable[[], str],
+    *,
+    max_body_bytes: int,
+    body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> Starlette:
     """The application. `is_ready` gives "" when the engine takes work, else why not."""
 
     async def push(request: Request) -> Response:
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout(body_timeout_s):
                 body = await _body(request, max_body_bytes)
         except TimeoutError:
             return PlainTextResponse("the body took too long\n", 408)

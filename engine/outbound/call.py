@@ -82,9 +82,7 @@ class Caller:
         self._clock = clock
         self._sessions = sessions if "sign_in" in carrier.manifest.operations else None
 
-    async def call(
-        self, operation: str, items: Sequence[object], limits: CallLimits, rate: Gcra
-    ) -> CallReport:
+    async def call(self, operation: str, items: Sequence[object], limits: CallLimits, rate: Gcra) -> CallReport:
         """Run one operation for `items`.
 
         Only a cancellation escapes, after the report has been completed.
@@ -96,9 +94,7 @@ class Caller:
             report.outcomes = [error] * len(items)
         except OutboundError as error:
             report.error = error
-        except (
-            Exception
-        ) as error:  # a fault of ours must not lose the outcome of a call that went out
+        except Exception as error:  # a fault of ours must not lose the outcome of a call that went out
             report.error = Ambiguous(FaultKind.OTHER, f"engine fault {type(error).__name__}")
             report.error.__cause__ = error
         return report
@@ -201,9 +197,7 @@ class _Sender:
 
     __slots__ = ("_clock", "_limits", "_rate", "_transport", "report")
 
-    def __init__(
-        self, transport: Transport, clock: Clock, limits: CallLimits, rate: Gcra, report: CallReport
-    ) -> None:
+    def __init__(self, transport: Transport, clock: Clock, limits: CallLimits, rate: Gcra, report: CallReport) -> None:
         self._transport = transport
         self._clock = clock
         self._limits = limits

@@ -44,9 +44,7 @@ async def drive(flow: Flow[T], send: Send, *, carrier: str, operation: str) -> T
                 if not sent:
                     error.side_effect = SideEffect.NONE
                 raise
-            except (
-                BaseException
-            ) as error:  # the one place where a plug-in's code runs inside the engine
+            except BaseException as error:  # the one place where a plug-in's code runs inside the engine
                 problem = type(error).__name__
                 raise PluginFault(carrier, operation, problem, requests_sent=sent) from error
             problem = _bad_request(request, sent)

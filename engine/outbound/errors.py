@@ -120,9 +120,7 @@ class PluginFault(OutboundError):
     Report it to its author with the operation and the exception's type.
     """
 
-    def __init__(
-        self, carrier: str, operation: str, problem: str, *, requests_sent: int = 0
-    ) -> None:
+    def __init__(self, carrier: str, operation: str, problem: str, *, requests_sent: int = 0) -> None:
         super().__init__(f"plug-in {carrier}: {operation} failed: {problem}")
         self.carrier = carrier
         self.operation = operation

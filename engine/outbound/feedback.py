@@ -26,11 +26,6 @@ class Lesson(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
     timed_out: bool = False
 
-    @property
-    def answered(self) -> bool:
-        """The carrier answered, if only to refuse."""
-        return self.outcome in ("ANSWERED", "REFUSED")
-
 
 def lesson(report: CallReport) -> Lesson:
     """Read a report.

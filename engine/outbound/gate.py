@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from crossdock_sdk import Limit, Manifest
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
 from engine.core.policy.rate import Gcra
@@ -20,18 +22,14 @@ class Gate:
         "operation", "queue", "rate", "rules",
     )  # fmt: skip
 
-    def __init__(
-        self, operation: str, limit: Limit, *, batch_wait_s: float, least_time_s: float
-    ) -> None:
+    def __init__(self, operation: str, limit: Limit, *, batch_wait_s: float, least_time_s: float) -> None:
         self.operation = operation
         self.limit = limit
         self.rate = Gcra(limit.rate_per_s, limit.burst)
         self.queue = FairQueue()
         self.in_flight = 0
         self.mean_s = 0.0
-        self.rules = BatchRules(
-            limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2)
-        )
+        self.rules = BatchRules(limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2))
         self._earliest = NEVER
         self._oldest = NEVER
 
@@ -57,9 +55,7 @@ class Gate:
         count = len(self.queue)
         if not count or self.in_flight >= self.limit.concurrency:
             return NEVER
-        due = due_in_s(
-            self.rules, count=count, oldest_s=self._oldest, deadline_s=self._earliest, now=now
-        )
+        due = due_in_s(self.rules, count=count, oldest_s=self._oldest, deadline_s=self._earliest, now=now)
         return max(due, self.rate.wait_s(now))
 
     def calls_ahead(self, priority: Priority) -> int:
@@ -78,9 +74,7 @@ class Gate:
         self.mean_s += (seconds - self.mean_s) * (_SMOOTHING if self.mean_s else 1.0)
 
 
-def gates_of(
-    operation_class: OperationClass, manifest: Manifest, settings: LaneSettings
-) -> dict[str, Gate]:
+def gates_of(operation_class: OperationClass, manifest: Manifest, settings: LaneSettings) -> dict[str, Gate]:
     """The gates of a carrier's operations of one class.
 
     Signing in has none: it is part of a call.
@@ -95,3 +89,17 @@ def gates_of(
         for name in manifest.operations
         if CLASS_OF.get(name) is operation_class and name != "sign_in"
     }
+
+
+def next_gate(gates: Iterable[Gate], now: float) -> Gate | None:
+    """Of the gates that may send now, the one whose next job has the best priority, then came
+    first.
+    """
+    best: Gate | None = None
+    rank = (Priority.POLL + 1, 0)
+    for gate in gates:
+        head = gate.queue.head()
+        if head is None or (head.priority, head.seq) >= rank or gate.ready_in_s(now) > 0:
+            continue
+        best, rank = gate, (head.priority, head.seq)
+    return best

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from crossdock_sdk import Limit
-from engine.core.policy.breaker import Breaker, BreakerState
+from engine.core.policy.breaker import Breaker, BreakerState, Verdict
 from engine.core.policy.concurrency import AimdLimit
 from engine.core.policy.retry import RetryBudget
 from engine.outbound.feedback import Lesson
@@ -30,12 +30,10 @@ class Health:
         self.breaker = Breaker(msgspec.structs.replace(settings.breaker, slow_s=slow_s))
         self.limit = AimdLimit(max(limit.concurrency for limit in known))
         self.budget = RetryBudget()
-        self._seen = BreakerState.CLOSED
+        self._seen = (BreakerState.CLOSED, self.breaker.era)
 
-    def learn(
-        self, permit: int, learned: Lesson, *, started: float, now: float, in_flight: int
-    ) -> BreakerState | None:
-        """Take in a call; answers the breaker's new state when it changed.
+    def learn(self, permit: int, learned: Lesson, *, started: float, now: float, in_flight: int) -> BreakerState | None:
+        """Take in a call; answers the breaker's state when it changed or opened again.
 
         in_flight: calls that were under way together with this one, itself included.
         """
@@ -43,13 +41,11 @@ class Health:
             self.limit.throttled(now, sent_at=started)
         elif learned.timed_out:
             self.limit.timed_out(now, sent_at=started)
-        elif learned.answered:
+        elif learned.verdict is Verdict.SUCCESS:
             self.limit.succeeded(in_flight)
-        self.breaker.finished(
-            permit, now, learned.verdict, seconds=now - started, fraction=random.random()
-        )
-        state = self.breaker.state(now)
-        if state is self._seen:
+        self.breaker.finished(permit, now, learned.verdict, seconds=now - started, fraction=random.random())
+        seen = (self.breaker.state(now), self.breaker.era)
+        if seen == self._seen:
             return None
-        self._seen = state
-        return state
+        self._seen = seen
+        return seen[0]

@@ -70,9 +70,7 @@ class Job:
 
     __slots__ = ("deadline", "item", "priority", "queued_at", "seq", "started", "tenant", "tickets")
 
-    def __init__(
-        self, item: object, ticket: Ticket, *, priority: Priority, tenant: str, seq: int, now: float
-    ) -> None:
+    def __init__(self, item: object, ticket: Ticket, *, priority: Priority, tenant: str, seq: int, now: float) -> None:
         self.item = item
         self.tickets = [ticket]
         self.deadline = ticket.deadline
@@ -97,9 +95,7 @@ class FairQueue:
     __slots__ = ("_lines", "_size")
 
     def __init__(self) -> None:
-        self._lines: list[OrderedDict[str, OrderedDict[int, Job]]] = [
-            OrderedDict() for _ in Priority
-        ]
+        self._lines: list[OrderedDict[str, OrderedDict[int, Job]]] = [OrderedDict() for _ in Priority]
         self._size = 0
 
     def __len__(self) -> int:

@@ -20,12 +20,12 @@ from functools import partial
 from crossdock_sdk import Manifest
 from engine.clock import Clock, Timer
 from engine.core.policy.batching import NEVER
-from engine.core.policy.breaker import BreakerState
+from engine.core.policy.breaker import BreakerState, Verdict
 from engine.core.policy.rate import GcraState
 from engine.outbound.call import Caller, CallLimits, CallReport
-from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, RefusalReason
+from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
 from engine.outbound.feedback import Lesson, lesson
-from engine.outbound.gate import Gate, gates_of
+from engine.outbound.gate import Gate, gates_of, next_gate
 from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Outcome, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
@@ -36,6 +36,7 @@ from engine.outbound.sharing import SharedJobs
 Late = Callable[[LaneKey, str, object, Outcome], None]
 """(lane, operation, item, outcome) of a call whose callers had all gone away."""
 
+_SAME_TIME_S = 1e-6
 _OVERDUE_S = 0.05  # callers whose deadlines differ by less share the call's own
 
 
@@ -63,9 +64,7 @@ class Lane:
         self._late = late
         self._gates = gates_of(key.operation_class, manifest, settings)
         if not self._gates:
-            raise ValueError(
-                f"{key}: the carrier has no operation of this class; check its manifest"
-            )
+            raise ValueError(f"{key}: the carrier has no operation of this class; check its manifest")
         self._health = Health(settings, (gate.limit for gate in self._gates.values()))
         labels = key.operation_class is OperationClass.LABEL
         self._max_body = settings.max_label_body if labels else settings.max_body
@@ -113,17 +112,13 @@ class Lane:
             raise
 
     def predicted_wait_s(self, now: float, operation: str | None = None) -> float:
-        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).
-        """
+        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate)."""
         gates = self._gates.values() if operation is None else (self._gates[operation],)
         worst = self._health.breaker.wait_s(now)
         for gate in gates:
             ahead = gate.calls_ahead(Priority.POLL)
             worst = max(worst, gate.rate.wait_s(now, ahead))
-            if (
-                self._in_flight >= self._health.limit.limit
-                or gate.in_flight >= gate.limit.concurrency
-            ):
+            if self._in_flight >= self._health.limit.limit or gate.in_flight >= gate.limit.concurrency:
                 slots = min(self._health.limit.limit, gate.limit.concurrency)
                 worst = max(worst, gate.mean_s * (ahead + 1) / slots)
         return worst
@@ -161,19 +156,14 @@ class Lane:
                 self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
 
     def close(self) -> set[asyncio.Task[None]]:
-        """Refuse what waits and whatever comes.
-
-        The tasks of calls under way are returned to be waited for.
-        """
+        """Refuse what waits and whatever comes; returns the tasks of calls under way."""
         self._closed = True
         for gate in self._gates.values():
             self._refuse_waiting(gate, LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
         self._arm(self._clock.monotonic())
         return set(self._running)
 
-    def _admit(
-        self, gate: Gate, now: float, deadline: float, priority: Priority, is_retry: bool
-    ) -> None:
+    def _admit(self, gate: Gate, now: float, deadline: float, priority: Priority, is_retry: bool) -> None:
         reason, wait_s = self._obstacle(gate, now, deadline, priority)
         if reason is None and is_retry and not self._health.budget.take(now):
             reason = RefusalReason.RETRY_BUDGET
@@ -201,9 +191,7 @@ class Lane:
         return None, 0.0
 
     def _join(self, gate: Gate, item: object, ticket: Ticket, now: float) -> Job | None:
-        """Wait with an equal item that is already on its way, unless its call would end too early
-        for us.
-        """
+        """Wait with an equal item under way, unless its call would end too early for us."""
         job = self._shared.find(gate.operation, item)
         if job is None or self._closed:
             return None
@@ -216,9 +204,7 @@ class Lane:
 
     def _enter(self, gate: Gate, job: Job, now: float) -> None:
         self._shared.add(gate.operation, job)
-        free = (
-            self._in_flight < self._health.limit.limit and gate.in_flight < gate.limit.concurrency
-        )
+        free = self._in_flight < self._health.limit.limit and gate.in_flight < gate.limit.concurrency
         if gate.limit.batch == 1 and free and not gate.queue and not gate.rate.take(now):
             self._start(gate, [job], now)
             return
@@ -234,9 +220,7 @@ class Lane:
         Under way, it is told at its deadline.
         """
         spare_s = 0.0 if job.started else self._settings.least_time_s
-        ticket.watch(
-            ticket.deadline - spare_s - now, self._clock, partial(self._expire, gate, job, ticket)
-        )
+        ticket.watch(ticket.deadline - spare_s - now, self._clock, partial(self._expire, gate, job, ticket))
 
     def _expire(self, gate: Gate, job: Job, ticket: Ticket) -> None:
         if job.started:
@@ -260,13 +244,7 @@ class Lane:
     def _pump(self, now: float) -> None:
         """Start whatever may start, best priority first, and set the timer for the rest."""
         while self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            best: Gate | None = None
-            rank = (Priority.POLL + 1, 0)
-            for gate in self._gates.values():
-                head = gate.queue.head()
-                if head is None or (head.priority, head.seq) >= rank or gate.ready_in_s(now) > 0:
-                    continue
-                best, rank = gate, (head.priority, head.seq)
+            best = next_gate(self._gates.values(), now)
             if best is None or best.rate.take(now):
                 break
             jobs = best.take_batch(now)
@@ -280,20 +258,17 @@ class Lane:
         if self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
             wait_s = min((gate.ready_in_s(now) for gate in self._gates.values()), default=NEVER)
         due = now + wait_s
-        if due == self._timer_at:
+        if due == self._timer_at or abs(due - self._timer_at) < _SAME_TIME_S:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, NEVER
         if wait_s < NEVER:
-            self._tell_rate_wait(now)
+            for gate in self._gates.values():
+                if gate.queue and (held_s := gate.rate.wait_s(now)) > 0:
+                    self._observer.rate_wait(self.key, gate.operation, held_s)
             self._timer_at = due
             self._timer = self._clock.call_later(wait_s, self._wake)
-
-    def _tell_rate_wait(self, now: float) -> None:
-        for gate in self._gates.values():
-            if gate.queue and (held_s := gate.rate.wait_s(now)) > 0:
-                self._observer.rate_wait(self.key, gate.operation, held_s)
 
     def _wake(self) -> None:
         self._timer, self._timer_at = None, NEVER
@@ -318,23 +293,32 @@ class Lane:
         self._observer.in_flight(self.key, self._in_flight)
         task = self._group.create_task(self._run(gate, jobs, permit, now, deadline))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(partial(self._ended, jobs))
 
-    async def _run(
-        self, gate: Gate, jobs: Sequence[Job], permit: int, started: float, deadline: float
-    ) -> None:
-        report = CallReport()
-        report.error = Ambiguous(FaultKind.CANCELLED, "the engine stopped during the call")
+    def _ended(self, jobs: Sequence[Job], task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task.cancelled():
+            # Cancelled before its first step a task runs no line of `_run`, so nothing was sent.
+            for job in jobs:
+                job.settle(NotSent(FaultKind.CANCELLED, "the engine stopped before the call"))
+
+    async def _run(self, gate: Gate, jobs: Sequence[Job], permit: int, started: float, deadline: float) -> None:
+        report: CallReport | None = None
         limits = CallLimits(deadline, self._max_body, self._settings.least_time_s / 2)
         try:
             items = [job.item for job in jobs]
             report = await self._caller.call(gate.operation, items, limits, gate.rate)
-        finally:  # also when the engine stops: every caller gets an outcome
+        finally:
+            if report is None:  # the engine stops: every caller gets an outcome all the same
+                report = CallReport()
+                report.error = Ambiguous(FaultKind.CANCELLED, "the engine stopped during the call")
             seconds = self._clock.monotonic() - started
             gate.in_flight -= 1
             self._in_flight -= 1
             self._settle(gate, jobs, report, seconds)
             self._close_books(gate, permit, lesson(report), started, len(jobs))
+            if self._queued:
+                self._pump(self._clock.monotonic())
 
     def _settle(self, gate: Gate, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -345,29 +329,27 @@ class Lane:
                 # In a turn of its own: what the listener raises must not end this lane.
                 loop.call_soon(self._late, self.key, gate.operation, job.item, outcome)
 
-    def _close_books(
-        self, gate: Gate, permit: int, learned: Lesson, started: float, batch: int
-    ) -> None:
-        """Learn from a call, tell the observer, and start what waits."""
+    def _close_books(self, gate: Gate, permit: int, learned: Lesson, started: float, batch: int) -> None:
+        """Learn from a call and tell the observer, whose faults must not end the lanes."""
         now = self._clock.monotonic()
-        self._learn(gate, permit, learned, started, now)
-        self._observer.finished(
-            self.key, gate.operation, learned.outcome, learned.error_class, now - started, batch
-        )
-        self._observer.in_flight(self.key, self._in_flight)
-        if self._queued:
-            self._pump(now)
+        try:
+            self._learn(gate, permit, learned, started, now)
+            self._observer.finished(
+                self.key, gate.operation, learned.outcome, learned.error_class, now - started, batch
+            )
+            self._observer.in_flight(self.key, self._in_flight)
+        except Exception as error:
+            context = {"message": f"{self.key}: the lane's observer failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def _learn(self, gate: Gate, permit: int, learned: Lesson, started: float, now: float) -> None:
         gate.took(now - started)
         if learned.throttled:
             gate.rate.throttled(now, learned.retry_after_s, sent_at=started)
             self._shed_hopeless(gate, now)
-        elif learned.answered:
+        elif learned.verdict is Verdict.SUCCESS:
             gate.rate.succeeded(now)
-        state = self._health.learn(
-            permit, learned, started=started, now=now, in_flight=self._in_flight + 1
-        )
+        state = self._health.learn(permit, learned, started=started, now=now, in_flight=self._in_flight + 1)
         if state is None:
             return
         self._observer.breaker_changed(self.key, state)

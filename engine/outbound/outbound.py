@@ -153,9 +153,7 @@ class Outbound:
             states.setdefault(account_id, {}).update(lane.rate_states())
         return states
 
-    def restore_rates(
-        self, states: Mapping[str, Mapping[str, GcraState]], *, elapsed_s: float
-    ) -> None:
+    def restore_rates(self, states: Mapping[str, Mapping[str, GcraState]], *, elapsed_s: float) -> None:
         """Go on from `rate_states` saved `elapsed_s` ago.
 
         Accounts and operations that are gone are skipped.
@@ -178,25 +176,19 @@ class Outbound:
         carrier = self._carriers.get(account.carrier)
         if carrier is None:
             raise LookupError(
-                f"account {account_id!r} wants carrier {account.carrier!r}, which is not loaded; "
-                "install its plug-in"
+                f"account {account_id!r} wants carrier {account.carrier!r}, which is not loaded; install its plug-in"
             )
-        offered = [
-            name for name in carrier.manifest.operations if name in CLASS_OF and name != "sign_in"
-        ]
+        offered = [name for name in carrier.manifest.operations if name in CLASS_OF and name != "sign_in"]
         if operation not in offered:
             raise ValueError(
-                f"carrier {account.carrier!r} does not offer {operation!r}; "
-                f"it offers {', '.join(offered)}"
+                f"carrier {account.carrier!r} does not offer {operation!r}; it offers {', '.join(offered)}"
             )
         if self._group is None:
             raise RuntimeError("Outbound is not running; use it inside its `async with` block")
         known = self._lanes.get((account_id, CLASS_OF[operation]))
         return known or self._open(account, carrier, CLASS_OF[operation], self._group)
 
-    def _open(
-        self, account: Account, carrier: Carrier, kind: OperationClass, group: asyncio.TaskGroup
-    ) -> Lane:
+    def _open(self, account: Account, carrier: Carrier, kind: OperationClass, group: asyncio.TaskGroup) -> Lane:
         transport = self._transport_factory()
         self._transports.append(transport)
         sessions = self._sessions.setdefault(account.account_id, SessionKeeper(self._clock))

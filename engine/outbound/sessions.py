@@ -90,9 +90,7 @@ class SessionKeeper:
         life_s = session.lifetime_s
         self._session = session
         self._expires_at = now + life_s
-        self._refresh_at = now + min(
-            life_s * REFRESH_SHARE, max(life_s - REFRESH_LEAST_S, life_s * 0.5)
-        )
+        self._refresh_at = now + min(life_s * REFRESH_SHARE, max(life_s - REFRESH_LEAST_S, life_s * 0.5))
         return session
 
 

@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+# timestamp.proto: from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, which is also what `datetime` holds.
+_FIRST_S, _LAST_S, _LAST_NANO = -62_135_596_800, 253_402_300_799, 999_999_999
 
 
 def to_timestamp(time: datetime, message: Timestamp) -> None:
@@ -18,8 +20,13 @@ def to_timestamp(time: datetime, message: Timestamp) -> None:
     message.nanos = since.microseconds * 1000
 
 
+def is_valid(message: Timestamp) -> bool:
+    """Whether it is a time at all: the wire also carries numbers far outside the calendar."""
+    return _FIRST_S <= message.seconds <= _LAST_S and 0 <= message.nanos <= _LAST_NANO
+
+
 def from_timestamp(message: Timestamp) -> datetime:
-    """The aware UTC time of `message`."""
+    """The aware UTC time of a valid `message`."""
     return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 

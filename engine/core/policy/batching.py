@@ -23,9 +23,7 @@ class BatchRules(msgspec.Struct, frozen=True):
     margin_s: float = 1.0
 
 
-def due_in_s(
-    rules: BatchRules, *, count: int, oldest_s: float, deadline_s: float, now: float
-) -> float:
+def due_in_s(rules: BatchRules, *, count: int, oldest_s: float, deadline_s: float, now: float) -> float:
     """Seconds until the batch must leave: 0.0 = now, NEVER = there is nothing to send.
 
     count: items waiting. oldest_s: when the oldest came. deadline_s: the earliest deadline among

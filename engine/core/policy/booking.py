@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import msgspec
+
 from crossdock_sdk import ErrorClass, Repeat
 from crossdock_sdk.manifest import BookingFacts
-
 from engine.core.policy.records import (
     AttemptRecord,
     AttemptState,
@@ -291,6 +291,11 @@ def new_attempt(
 
 
 def absence_is_proof(attempt: AttemptRecord, facts: CarrierFacts, now: datetime) -> bool:
-    """Whether "no such booking" may be believed by now (a carrier's search can lag its bookings)."""
+    """Whether "no such booking", asked for at `now`, may be believed (a carrier's search can lag its bookings).
+
+    Never after DUPLICATE: the carrier itself has said that it holds the reference.
+    """
+    if attempt.error_class == ErrorClass.DUPLICATE:
+        return False
     since = attempt.unknown_since or attempt.start_time
     return now - since >= timedelta(seconds=facts.booking.lookup_settles_s)

@@ -70,6 +70,11 @@ class Breaker:
         self._era = 0
         self._window: deque[list[int]] = deque()  # [second, calls, failures], oldest first
 
+    @property
+    def era(self) -> int:
+        """Counts openings and closings; tells an opening after a failed probe from none."""
+        return self._era
+
     def state(self, now: float) -> BreakerState:
         """The state at `now`; an open breaker becomes half-open by the mere passing of time."""
         if not self._tripped:
@@ -110,9 +115,7 @@ class Breaker:
         """
         if permit != self._era:
             return
-        failed = verdict is Verdict.FAILURE or (
-            seconds > self.rules.slow_s and verdict is not Verdict.NEUTRAL
-        )
+        failed = verdict is Verdict.FAILURE or (seconds > self.rules.slow_s and verdict is not Verdict.NEUTRAL)
         if self._tripped:
             self._probed(now, verdict, failed, fraction)
         elif verdict is not Verdict.NEUTRAL:
@@ -147,9 +150,7 @@ class Breaker:
     def _open(self, now: float, fraction: float) -> None:
         self._openings += 1
         spread = 1.0 + self.rules.jitter * (2.0 * fraction - 1.0)
-        self._open_until = (
-            now + min(self.rules.open_s * self._openings, self.rules.open_cap_s) * spread
-        )
+        self._open_until = now + min(self.rules.open_s * self._openings, self.rules.open_cap_s) * spread
         self._tripped = True
         self._reset()
 

@@ -45,9 +45,7 @@ class Gcra:
 
     def __init__(self, rate_per_s: float | None = None, burst: int = 1) -> None:
         if rate_per_s is not None and rate_per_s <= 0:
-            raise ValueError(
-                f"rate_per_s is {rate_per_s}; give a positive rate or None for unlimited"
-            )
+            raise ValueError(f"rate_per_s is {rate_per_s}; give a positive rate or None for unlimited")
         if burst < 1:
             raise ValueError(f"burst is {burst}; at least one call must be able to pass")
         self.burst = burst
@@ -98,9 +96,7 @@ class Gcra:
             self._tat = max(self._tat, now + wait) + 1.0 / self._rate
         return wait
 
-    def throttled(
-        self, now: float, retry_after_s: float | None = None, *, sent_at: float | None = None
-    ) -> None:
+    def throttled(self, now: float, retry_after_s: float | None = None, *, sent_at: float | None = None) -> None:
         """The carrier objected to a call sent at `sent_at`: tighten at once and honour its
         Retry-After.
 

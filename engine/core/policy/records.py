@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+
 from crossdock_sdk import Money, Options, Parcel, Party, Routing, ServiceLevel
 
 

@@ -16,9 +16,7 @@ SHARE = 0.1
 WINDOW_S = 120.0
 FLOOR = 3
 BUCKETS = 12
-MAX_RETRY_AFTER_S = (
-    86_400.0  # a carrier that wants more than a day has sent nonsense or closed the account
-)
+MAX_RETRY_AFTER_S = 86_400.0  # a carrier that wants more than a day has sent nonsense or closed the account
 
 
 class RetryBudget:
@@ -26,9 +24,7 @@ class RetryBudget:
 
     __slots__ = ("_buckets", "_first", "_floor", "_retries", "_share", "_width_s")
 
-    def __init__(
-        self, *, share: float = SHARE, window_s: float = WINDOW_S, floor: int = FLOOR
-    ) -> None:
+    def __init__(self, *, share: float = SHARE, window_s: float = WINDOW_S, floor: int = FLOOR) -> None:
         self._share = share
         self._floor = floor
         self._width_s = window_s / BUCKETS

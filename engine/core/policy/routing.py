@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+
 from crossdock_sdk import Manifest, Money, Option, Temperature
 from crossdock_sdk.manifest import Service
-
 from engine.core.policy.booking import Candidate
 from engine.core.policy.records import OrderDraft
 
@@ -171,6 +171,8 @@ def _manifest_exclusions(draft: OrderDraft, manifest: Manifest) -> list[str]:
     for end, party in (("to", draft.recipient), ("from", draft.shipper)):
         if party.address.country_code not in manifest.countries:
             found.append(f"{manifest.names.en} does not ship {end} {party.address.country_code}")
+    if found:
+        return found  # what it would need besides does not matter any more
     if len(draft.parcels) > manifest.max_parcels:
         found.append(f"takes at most {manifest.max_parcels} parcels an order, this has {len(draft.parcels)}")
     found += [f"cannot be told option {o}" for o in _options(draft) if o not in manifest.options]
@@ -228,6 +230,14 @@ def _preference(question: Question, carrier: str) -> int:
         return wish.index(carrier)
     ruled = [c for e in question.effects for c in e.prefer]
     return len(wish) + (ruled.index(carrier) if carrier in ruled else len(ruled))
+
+
+def blamed_field(draft: OrderDraft, manifests: Mapping[str, Manifest]) -> str:
+    """The one field that no carrier at all can serve, "" when the reasons differ from carrier to carrier."""
+    for field, party in (("recipient", draft.recipient), ("shipper", draft.shipper)):
+        if not any(party.address.country_code in m.countries for m in manifests.values()):
+            return f"{field}.address.country_code"
+    return ""
 
 
 def tariff_price(tariff: Sequence[Tariff], draft: OrderDraft) -> Money | None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
-from crossdock_sdk import Booked, CarrierError, ErrorClass
 from msgspec.structs import replace
 
+from crossdock_sdk import Absent, Booked, CarrierError, ErrorClass, Refused
 from engine.core.policy.records import (
     AttemptRecord,
     AttemptState,
@@ -187,6 +187,27 @@ def looked_up(loaded: LoadedOrder, number: int, next_time: datetime, now: dateti
     return Step(replace(loaded.order, due_time=next_time, update_time=now), (counted,))
 
 
+def resolved(
+    loaded: LoadedOrder, number: int, found: object, service_name: str, absence_is_proved: bool, now: datetime
+) -> Step | None:
+    """What a look-up or a push said about an attempt in doubt; anything but a clear answer settles nothing."""
+    attempt = unsettled(loaded, number)
+    if attempt is None:
+        return None
+    if isinstance(found, Booked):
+        return confirmed(loaded, number, found, service_name, now)
+    if isinstance(found, Refused):
+        return absent(
+            loaded, number, f"{attempt.carrier} holds no live booking: {found.reason or found.code}", now
+        )
+    gone = isinstance(found, Absent) or (
+        isinstance(found, CarrierError) and found.error_class is ErrorClass.NOT_FOUND
+    )
+    if gone and absence_is_proved:
+        return absent(loaded, number, f"{attempt.carrier} has no booking under {attempt.reference}", now)
+    return looked_up(loaded, number, now, now)
+
+
 def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
     """Resolved: the carrier has no live booking under this reference."""
     attempt = unsettled(loaded, number)
@@ -240,9 +261,10 @@ def failure_of(attempt: AttemptRecord | None) -> Failure:
     reason, remedy = REASONS.get(attempt.error_class, ("CARRIER_UNAVAILABLE", "create the order again later"))
     text = attempt.carrier_message or attempt.cause or "no text"
     code = f" (code {attempt.carrier_code})" if attempt.carrier_code else ""
+    did = "refused the booking" if attempt.state is AttemptState.REJECTED else "did not book it"
     return Failure(
         reason=reason,
-        message=f"{attempt.carrier} refused the booking: {text}{code}",
+        message=f"{attempt.carrier} {did}: {text}{code}",
         remedy=remedy,
         field=attempt.field,
         carrier=attempt.carrier,
@@ -258,7 +280,15 @@ def cancel_requested(loaded: LoadedOrder, now: datetime) -> Step | None:
         return None
     booked = order.state is OrderState.BOOKED
     state = OrderState.CANCELLING if booked else order.state
-    wanted = replace(order, state=state, cancel_requested=True, cancel_tries=0, due_time=now, update_time=now)
+    wanted = replace(
+        order,
+        state=state,
+        cancel_requested=True,
+        cancel_tries=0,
+        failure=None if booked else order.failure,  # what an earlier cancel was refused with
+        due_time=now,
+        update_time=now,
+    )
     return Step(wanted, (), (event(wanted, EventKind.ORDER_CANCELLING, now),) if booked else ())
 
 

@@ -7,10 +7,11 @@ before; here stand the rules that need knowledge: divisions, phones, what a parc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
-from crossdock_sdk import Address, Contact, Money, Parcel, Party, Temperature
 from msgspec.structs import replace
 
+from crossdock_sdk import Address, Contact, Money, Parcel, Party, Temperature
 from engine.core.policy.address import check_address
 from engine.core.policy.fields import (
     FieldViolation,
@@ -39,8 +40,9 @@ def check_order(draft: OrderDraft) -> tuple[OrderDraft, tuple[FieldViolation, ..
     return replace(draft, shipper=shipper, recipient=recipient), tuple(found)
 
 
+@lru_cache(maxsize=1024)
 def check_party(party: Party, path: str) -> tuple[Party, tuple[FieldViolation, ...]]:
-    """One end of the order, normalised."""
+    """One end of the order, normalised. Remembered: most orders of a merchant leave from the same warehouse."""
     contact, address = party.contact, party.address
     country = address.country_code
     found = list(check_name(contact.name, f"{path}.contact.name"))
@@ -94,7 +96,9 @@ def _option_violations(draft: OrderDraft) -> Iterator[FieldViolation]:
         yield from _money_violations(money, f"options.{name}")
     start, end = options.pickup_start_time, options.pickup_end_time
     if (start or end) and not options.pickup:
-        yield FieldViolation("options.pickup", "is not set although a window is given", "set it, or leave the window out")
+        yield FieldViolation(
+            "options.pickup", "is not set although a window is given", "set it, or leave the window out"
+        )
     if start and end and end <= start:
         yield FieldViolation("options.pickup_end_time", "is not after pickup_start_time", "swap them")
     if options.temperature is not Temperature.AMBIENT and options.signed_receipt:
@@ -109,7 +113,9 @@ def _money_violations(money: Money | None, path: str) -> Iterator[FieldViolation
             f"{path}.currency_code", f"is {money.currency_code!r}", "carriers here settle in CNY; convert it"
         )
     if money.minor_units <= 0:
-        yield FieldViolation(f"{path}.minor_units", "is not more than 0", "write fen (19.90 yuan = 1990), or leave it out")
+        yield FieldViolation(
+            f"{path}.minor_units", "is not more than 0", "write fen (19.90 yuan = 1990), or leave it out"
+        )
 
 
 def _routing_violations(draft: OrderDraft) -> Iterator[FieldViolation]:

@@ -66,9 +66,7 @@ def _check_plaintext(url: str, allowed: bool) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError as error:
-        raise NotSent(
-            FaultKind.INVALID, "the URL cannot be read; check the account's base_url"
-        ) from error
+        raise NotSent(FaultKind.INVALID, "the URL cannot be read; check the account's base_url") from error
     if parts.scheme != "http" or not host:
         raise NotSent(FaultKind.INVALID, "the URL must be https://; check the account's base_url")
     if not allowed and not _is_loopback(host):

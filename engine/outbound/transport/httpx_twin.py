@@ -61,18 +61,14 @@ class HttpxTransport:
                 timeout=httpx.Timeout(timeout_s + BACKSTOP_S, connect=connect_s, pool=connect_s),
             )
         except (httpx.InvalidURL, ValueError, TypeError) as error:
-            raise NotSent(
-                FaultKind.INVALID, "the plug-in's request has a bad URL, method or header"
-            ) from error
+            raise NotSent(FaultKind.INVALID, "the plug-in's request has a bad URL, method or header") from error
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(built, max_body)
         except httpx.HTTPError as error:
             raise _translate(error) from error
         except TimeoutError as error:
-            raise Ambiguous(
-                FaultKind.TIMEOUT, "no complete answer within the total limit"
-            ) from error
+            raise Ambiguous(FaultKind.TIMEOUT, "no complete answer within the total limit") from error
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -86,9 +82,7 @@ class HttpxTransport:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > max_body:
-                    raise Ambiguous(
-                        FaultKind.TOO_LARGE, f"the answer has more than {max_body} bytes"
-                    )
+                    raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body} bytes")
                 parts.append(chunk)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return HttpResponse(response.status_code, headers, b"".join(parts))

@@ -8,7 +8,6 @@ NotSent.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from functools import lru_cache
 
@@ -27,6 +26,7 @@ from pyreqwest.response import Response
 from crossdock_sdk import HttpRequest, HttpResponse
 from engine.outbound.errors import Ambiguous, FaultKind, NotSent, TransportError
 from engine.outbound.transport import BACKSTOP_S, TransportSettings, check_url
+from engine.outbound.transport.backstop import Backstop
 
 PROOF_OF_NOT_SENT = "client error (Connect)"
 
@@ -48,6 +48,7 @@ class PyreqwestTransport:
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self._settings = settings or TransportSettings()
         self._client = _build(self._settings)
+        self._backstop = Backstop()
         self._closed = False
 
     async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
@@ -66,21 +67,21 @@ class PyreqwestTransport:
             detail = "the plug-in's request has a bad URL, method or header"
             raise NotSent(FaultKind.INVALID, detail) from error
         try:
-            async with asyncio.timeout(timeout_s + BACKSTOP_S), ready as response:
-                headers = _lower(response.headers)
-                body = await _read(response, headers, max_body)
-                return HttpResponse(response.status, headers, body)
+            with self._backstop.limit(timeout_s + BACKSTOP_S):
+                async with ready as response:
+                    headers = _lower(response.headers)
+                    body = await _read(response, headers, max_body)
+                    return HttpResponse(response.status, headers, body)
         except PyreqwestError as error:
             raise _translate(error) from error
         except TimeoutError as error:
-            raise Ambiguous(
-                FaultKind.TIMEOUT, "no complete answer within the total limit"
-            ) from error
+            raise Ambiguous(FaultKind.TIMEOUT, "no complete answer within the total limit") from error
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         if not self._closed:
             self._closed = True
+            self._backstop.close()
             await self._client.close()
 
 

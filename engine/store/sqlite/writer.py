@@ -34,10 +34,13 @@ CHECKPOINT_PAGES = 1_000
 IDLE_S = 1.0
 EXIT_STORAGE_FAILED = 75
 
-# Every SQL step lets go of the interpreter lock. A busy event loop takes it back before the writer
-# wakes, over and over, because only a waiter that times out makes it hand over. Measured: at
-# CPython's default of 5 ms a batch can stall for seconds, at this value for milliseconds.
+# Every SQL step lets go of the interpreter lock, and a loop that never sleeps can take lock and
+# core back before the writer's thread runs, over and over. Measured beside a loop at 100 %: stalls
+# of seconds. So a waiter makes the holder hand over sooner than at CPython's 5 ms, and a loop that
+# saw no batch end for HAND_OVER_AFTER_S sleeps for a moment, which leaves both to the writer.
 SWITCH_INTERVAL_S = 0.0005
+HAND_OVER_AFTER_S = 0.01
+HAND_OVER_S = 0.0002
 
 _log = logging.getLogger("crossdock.store")
 
@@ -107,6 +110,9 @@ class Writer:
         self._queue: queue.SimpleQueue[_Item[Any] | None] = queue.SimpleQueue()
         self._closed = ""
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._pending = 0
+        self._batches_ended = 0
+        self._watch: asyncio.TimerHandle | None = None
         self._wal_pages = 0
         self._checked_pages = 0
         self._last_sequence = int(connection.execute(SQL.last_sequence).get)
@@ -129,6 +135,9 @@ class Writer:
             raise StoreError(f"{QUEUE_ITEMS} writes wait for the disk: try again later")
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(_Item(work, future))
+        self._pending += 1
+        if self._watch is None:
+            self._watch_writer()
         return future
 
     async def aclose(self) -> None:
@@ -264,7 +273,21 @@ class Writer:
 
     # --- in the event loop ------------------------------------------------------------------
 
+    def _watch_writer(self) -> None:
+        self._watch = self._loop.call_later(HAND_OVER_AFTER_S, self._hand_over, self._batches_ended)
+
+    def _hand_over(self, batches_ended: int) -> None:
+        """Leave the core to the writer for a moment when it got nowhere since `batches_ended`."""
+        self._watch = None
+        if not self._pending:
+            return
+        if self._batches_ended == batches_ended:
+            time.sleep(HAND_OVER_S)
+        self._watch_writer()
+
     def _deliver(self, batch: list[_Item[Any]], events: list[Event], seconds: float) -> None:
+        self._pending -= len(batch)
+        self._batches_ended += 1
         if events:
             self._deliver_events(events)
         for item in batch:
@@ -281,6 +304,7 @@ class Writer:
 
     def _end(self) -> None:
         """The thread is gone: what came after its last look will not be written."""
+        self._pending = 0
         while not self._queue.empty():
             item = self._queue.get_nowait()
             if item is not None and not item.future.done():

@@ -40,10 +40,10 @@ def test_single_calls_never_wait_for_company() -> None:
 
 
 @given(st.integers(1, 49), st.floats(0, 10), st.floats(0, 100), st.floats(0, 10))
-def test_nobody_waits_past_the_limit_or_the_deadline(
-    count: int, age_s: float, left_s: float, now: float
-) -> None:
-    """The wait is never negative, never over max_wait_s, never beyond a deadline that can still be met."""
+def test_nobody_waits_past_the_limit_or_the_deadline(count: int, age_s: float, left_s: float, now: float) -> None:
+    """The wait is never negative, never over max_wait_s, never beyond a deadline that can still be
+    met.
+    """
     due = due_in_s(RULES, count=count, oldest_s=now - age_s, deadline_s=now + left_s, now=now)
 
     assert 0.0 <= due <= RULES.max_wait_s + 1e-9

@@ -150,7 +150,9 @@ def test_the_open_time_can_be_set() -> None:
 def test_it_never_lets_two_probes_through_and_never_sticks(
     steps: list[tuple[float, Verdict, bool]],
 ) -> None:
-    """Whatever happens, at most one call runs while tripped, and after 330 s without calls one may go."""
+    """Whatever happens, at most one call runs while tripped, and after 330 s without calls one may
+    go.
+    """
     breaker, now, running = Breaker(), 0.0, []
     for gap_s, verdict, finish in steps:
         now += gap_s
@@ -158,7 +160,7 @@ def test_it_never_lets_two_probes_through_and_never_sticks(
         permit = breaker.acquire(now)
         if permit is not None:
             running.append((permit, tripped))
-        assert sum(p[1] and p[0] == breaker._era for p in running) <= 1
+        assert sum(p[1] and p[0] == breaker.era for p in running) <= 1
         if finish and running:
             breaker.finished(running.pop()[0], now, verdict)
     for permit, _ in running:

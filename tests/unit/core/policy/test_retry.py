@@ -22,7 +22,9 @@ NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
 @given(st.lists(st.tuples(st.floats(0.0, 3.0), st.booleans()), max_size=300))
 def test_retries_stay_within_a_tenth_of_first_attempts(steps: list[tuple[float, bool]]) -> None:
-    """Counted over everything, retries are at most 10 % of first attempts plus the floor per window."""
+    """Counted over everything, retries are at most 10 % of first attempts plus the floor per
+    window.
+    """
     budget, now, firsts, retries = RetryBudget(), 0.0, 0, 0
     for gap_s, is_retry in steps:
         now += gap_s
@@ -62,7 +64,8 @@ def test_spent_retries_come_back_after_the_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "expected"), [(1, 0.5), (2, 1.0), (3, 2.0), (11, 512.0), (12, 900.0), (10**6, 900.0)]
+    ("attempt", "expected"),
+    [(1, 0.5), (2, 1.0), (3, 2.0), (11, 512.0), (12, 900.0), (10**6, 900.0)],
 )
 def test_the_backoff_doubles_up_to_its_cap(attempt: int, expected: float) -> None:
     """Half a second, doubling, never more than fifteen minutes."""

@@ -1,0 +1,212 @@
+"""The demo's acts, in order. Each says what it does, does it through the product's own doors, and checks it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable
+from importlib import resources
+from pathlib import Path
+
+from crossdock_sdk.simulator import Faults
+
+from crossdock import Client
+from crossdock.v1 import core_pb2
+from engine.cli.common import output
+from engine.cli.demo import checks
+from engine.cli.sandbox import Sandbox, running_sandbox
+
+CARRIER_LATENCY_S = 0.06
+LOST_ANSWERS = 3
+OUTAGE_S = 4.0
+IN_FLIGHT_AT_KILL = 24
+LABELS_READ = 40
+# Shorter than in production, so that the story fits into a minute.
+SETTINGS = {"outbound": {"breaker_open_s": 1.0}, "booking": {"unavailable_retry_s": 0.3, "retry_base_s": 0.3}}
+BOOKED = core_pb2.Order.STATE_BOOKED
+
+
+class Story:
+    """Prints what happens and remembers what was not as promised."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line with the time since the start."""
+        output.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]  {text}", soft_wrap=True)
+
+    def check(self, claim: str, problems: list[str]) -> None:
+        """Claim something only when nothing is wrong with it."""
+        if problems:
+            self.problems += problems
+            self.say(f"[red]NOT TRUE[/red] {claim}")
+            for problem in problems[:5]:
+                self.say(f"         {problem}")
+        else:
+            self.say(f"[green]checked[/green] {claim}")
+
+
+async def play(folder: Path, *, keep: bool) -> bool:
+    """Run all acts in `folder`; True when every claim was checked."""
+    story = Story()
+    story.say("Starting the engine on SQLite, and 顺丰 and 中通 as simulated carriers, each its own process.")
+    async with running_sandbox(folder / "sandbox", settings=SETTINGS) as sandbox:
+        await _file_with_failing_carrier(story, sandbox, folder)
+        await _lost_answers(story, sandbox)
+        await _killed_engine(story, sandbox)
+        _say_goodbye(story, sandbox, folder, keep=keep)
+        if keep:
+            await _stay()
+    return not story.problems
+
+
+async def _file_with_failing_carrier(story: Story, sandbox: Sandbox, folder: Path) -> None:
+    orders = folder / "orders.csv"
+    orders.write_bytes(resources.files("engine.cli.demo").joinpath("orders.csv").read_bytes())
+    sf = sandbox.simulators["sf"]
+    await sf.set_faults(Faults(latency_s=CARRIER_LATENCY_S))
+    lines = orders.read_text("utf-8-sig").count("\n") - 1
+    story.say(f"Shipping {orders.name}: {lines} lines of a merchant's export, through `crossdock ship`.")
+    shipping = asyncio.create_task(_ship(orders, sandbox.server, folder))
+    await _until_booked(sandbox, "sf", lines // 2, shipping)
+    await sf.set_faults(Faults(down=True))
+    story.say("Half way 顺丰 goes down: its port is closed, calls under way are cut.")
+    await asyncio.sleep(OUTAGE_S)
+    meanwhile = Counter(carrier for carrier, _ in (await _facts(sandbox)).values())
+    story.say(f"{OUTAGE_S:g} s later: 顺丰 had booked {meanwhile['sf']}, 中通 took over and booked {meanwhile['zto']}.")
+    story.say("Open: what only 顺丰 may carry, and what it was cut in: no other carrier gets those without proof.")
+    await sf.set_faults(Faults())
+    story.say("顺丰 is back; open orders are looked up or booked without anybody asking.")
+    await shipping
+    rows = checks.read_results(folder / "results.csv")
+    booked = checks.booked_rows(rows)
+    refused = [row for row in rows if not row["state"]]
+    carriers = Counter(row["carrier"] for row in booked.values())
+    story.say(f"{len(booked)} orders booked: 顺丰 {carriers['sf']}, 中通 {carriers['zto']}; {len(refused)} lines refused:")
+    for row in refused[:4]:
+        story.say(f"  line {row['line']}, {row['column'] or 'the row'}: {row['error'][:70]} -> {row['remedy'][:70]}")
+    problems = [] if meanwhile["sf"] and meanwhile["zto"] else ["one carrier booked nothing"]
+    story.check("the backup carrier took over while the first was down", problems)
+    problems = [f"line {r['line']} is {r['state'] or 'refused without a remedy'}" for r in rows if r["state"] != "BOOKED" and not (r in refused and r["remedy"])]
+    story.check("every line is booked, or refused with its error and a remedy", problems)
+    facts = await _facts(sandbox)
+    story.check(
+        f"{len(facts)} waybills stand in the carriers' own ledgers, one per order",
+        checks.against_ledgers(facts, sandbox.simulators),
+    )
+    await _ship(orders, sandbox.server, folder)
+    again = checks.booked_rows(checks.read_results(folder / "results.csv"))
+    same = [f"order {k} changed its waybill" for k, r in booked.items() if again[k]["waybill_number"] != r["waybill_number"]]
+    story.check("the same file shipped again: same orders, nothing booked twice", same)
+    numbers = [waybill for _, waybill in facts.values()]
+    read, wrong = checks.barcodes(folder / "labels.pdf", numbers, most=LABELS_READ)
+    story.check(f"labels.pdf holds their labels; the barcodes of {read} pages were read back", wrong)
+
+
+async def _lost_answers(story: Story, sandbox: Sandbox) -> None:
+    sf = sandbox.simulators["sf"]
+    await sf.set_faults(Faults(accept_then_cut_share=1.0, operations=("book",)))
+    story.say(f"顺丰 now books and cuts the line before answering, for {LOST_ANSWERS} orders.")
+    async with Client(sandbox.server) as client:
+        answers = await asyncio.gather(
+            *[client.create_order(_order(f"DEMO-LOST-{i}", only="sf"), timeout_s=20) for i in range(LOST_ANSWERS)]
+        )
+    await sf.set_faults(Faults())
+    orders = [answer.order for answer in answers]
+    problems = [f"order {o.reference} is {core_pb2.Order.State.Name(o.state)}" for o in orders if o.state != BOOKED]
+    problems += [f"order {o.reference} was not looked up" for o in orders if not any(a.lookup_count or a.cause for a in o.attempts) and len(o.attempts) != 1]
+    problems += checks.against_ledgers(await _facts(sandbox), sandbox.simulators)
+    story.check("the engine asked 顺丰 by its own reference, found each booking, and booked nothing twice", problems)
+
+
+async def _killed_engine(story: Story, sandbox: Sandbox) -> None:
+    for simulator in sandbox.simulators.values():
+        await simulator.set_faults(Faults(latency_s=0.3))
+    story.say(f"The engine is killed (SIGKILL) with {IN_FLIGHT_AT_KILL} bookings under way, and started again.")
+    async with Client(sandbox.server) as client:
+        calls = [
+            asyncio.create_task(client.create_order(_order(f"DEMO-KILL-{i}"), timeout_s=20))
+            for i in range(IN_FLIGHT_AT_KILL)
+        ]
+        await asyncio.sleep(0.45)
+        sandbox.kill_engine()
+        await asyncio.gather(*calls, return_exceptions=True)
+    await sandbox.start_engine()
+    for simulator in sandbox.simulators.values():
+        await simulator.set_faults(Faults())
+    async with Client(sandbox.server) as client:
+        answers = await asyncio.gather(
+            *[client.create_order(_order(f"DEMO-KILL-{i}"), timeout_s=25) for i in range(IN_FLIGHT_AT_KILL)]
+        )
+    problems = [
+        f"order {a.order.reference} is {core_pb2.Order.State.Name(a.order.state)}"
+        for a in answers
+        if a.order.state != BOOKED
+    ]
+    problems += checks.against_ledgers(await _facts(sandbox), sandbox.simulators)
+    replayed = sum(a.replayed for a in answers)
+    story.check(f"all {len(answers)} are booked exactly once; {replayed} of them were durable before the kill", problems)
+
+
+async def _ship(orders: Path, server: str, folder: Path) -> None:
+    """`crossdock ship`, as a user would; some lines are meant to be refused (exit code 1)."""
+    command = ["-m", "engine", "ship", str(orders), "--server", server, "--out", str(folder), "--json"]
+    log = (folder / "ship.log").open("ab")
+    with log:
+        process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=log, stderr=log)
+        if await process.wait() not in (0, 1):
+            raise RuntimeError(f"crossdock ship failed; see {folder / 'ship.log'}")
+
+
+async def _until_booked(sandbox: Sandbox, code: str, count: int, other: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(other)
+    while not task.done() and len(sandbox.simulators[code].live_waybills()) < count:
+        await asyncio.sleep(0.02)
+
+
+async def _facts(sandbox: Sandbox) -> dict[str, tuple[str, str]]:
+    """order id -> (carrier, waybill number) of every booked order, as the engine says."""
+    async with Client(sandbox.server) as client:
+        return {
+            order.order_id: (order.booking.carrier, order.booking.waybill_number)
+            async for order in client.list_orders(states=[BOOKED])
+        }
+
+
+def _order(reference: str, *, only: str = "") -> core_pb2.Order:
+    return core_pb2.Order(
+        reference=reference,
+        recipient=core_pb2.Party(
+            contact=core_pb2.Contact(name="周样例", phone="13800138000"),
+            address=core_pb2.Address(province="四川省", city="成都市", district="武侯区", street="天府大道200号5栋101室"),
+        ),
+        parcels=[core_pb2.Parcel(weight_g=800, items=[core_pb2.Item(title="图书", quantity=2)])],
+        routing=core_pb2.Routing(allowed_carriers=[only] if only else []),
+    )
+
+
+def _say_goodbye(story: Story, sandbox: Sandbox, folder: Path, *, keep: bool) -> None:
+    verdict = "[red]Something above is not true.[/red]" if story.problems else "[green]Everything above was checked.[/green]"
+    story.say(verdict)
+    output.print(f"\n  labels   {folder / 'labels.pdf'}\n  results  {folder / 'results.csv'}", soft_wrap=True)
+    order = json.dumps({"reference": "DEMO-LOST-0"})
+    lines = (
+        f"grpcurl -plaintext {sandbox.server} list crossdock.v1.OrderService",
+        f"grpcurl -plaintext -d '{order}' {sandbox.server} crossdock.v1.OrderService/GetOrder",
+        f"crossdock label DEMO-LOST-0 --server {sandbox.server} --format png",
+        f"curl {sandbox.http}/metrics",
+    )
+    title = "Try next:" if keep else "Run it with --keep and try next:"
+    output.print(f"\n  {title}")
+    for line in lines:
+        output.print(f"    {line}", soft_wrap=True, markup=False)
+
+
+async def _stay() -> None:
+    output.print("\n  The engine and the simulated carriers stay up until Ctrl-C.")
+    await asyncio.Event().wait()

@@ -1,0 +1,76 @@
+"""Rows of the booking state machine for tests: one order, attempts in any state, short to write."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crossdock_sdk import Address, Contact, Item, Parcel, Party
+from engine.core.policy.records import (
+    AttemptRecord,
+    AttemptState,
+    BookingRecord,
+    LoadedOrder,
+    OrderDraft,
+    OrderRecord,
+    OrderState,
+    RoutingWish,
+)
+
+NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+ORDER_ID = "01939b1e-0000-7000-8000-000000000001"
+PARTY = Party(Contact("欧阳小满", "13987654321"), Address("CN", "广东省", "深圳市", "福田区", street="建设街357号"))
+
+
+def at(seconds: float) -> datetime:
+    """So long after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def draft(**fields: Any) -> OrderDraft:
+    """A sound draft; keyword arguments replace fields."""
+    values: dict[str, Any] = {
+        "reference": "A1",
+        "shipper": PARTY,
+        "recipient": PARTY,
+        "parcels": (Parcel(450, items=(Item("红茶"),)),),
+        "routing": RoutingWish(),
+        **fields,
+    }
+    return OrderDraft(**values)
+
+
+def attempt(number: int, carrier: str, state: AttemptState, **fields: Any) -> AttemptRecord:
+    """An attempt made at NOW; the account is `<carrier>-1`, the service `std`."""
+    values: dict[str, Any] = {
+        "order_id": ORDER_ID,
+        "number": number,
+        "carrier": carrier,
+        "account_id": f"{carrier}-1",
+        "service": "std",
+        "reference": f"{ORDER_ID.replace('-', '')}-{number}",
+        "state": state,
+        "start_time": NOW,
+        **fields,
+    }
+    return AttemptRecord(**values)
+
+
+def loaded(*attempts: AttemptRecord, **fields: Any) -> LoadedOrder:
+    """The order with these attempts; BOOKING unless told otherwise."""
+    values: dict[str, Any] = {
+        "order_id": ORDER_ID,
+        "tenant": "acme",
+        "draft": draft(),
+        "state": OrderState.BOOKING,
+        "create_time": NOW,
+        "update_time": NOW,
+        "lease_epoch": 1,
+        **fields,
+    }
+    return LoadedOrder(OrderRecord(**values), attempts)
+
+
+def booking(number: int = 1, carrier: str = "alpha", **fields: Any) -> BookingRecord:
+    """The booking of an attempt."""
+    return BookingRecord(number, carrier, f"{carrier}-1", "std", "Standard", "W1", NOW, **fields)

@@ -1,0 +1,344 @@
+"""Every branch of the booking decision, as tables: rows in, next step out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from crossdock_sdk import ErrorClass, Repeat
+from crossdock_sdk.manifest import BookingFacts
+from engine.core.policy.booking import (
+    COMES_BACK,
+    FALLS_BACK,
+    LOOKUP_DELAYS_S,
+    LOOKUP_REVIEW_DELAY_S,
+    Candidate,
+    CarrierFacts,
+    Done,
+    Doubt,
+    Finish,
+    LookUp,
+    Review,
+    Rules,
+    Step,
+    Try,
+    Void,
+    Wait,
+    absence_is_proof,
+    decide,
+    new_attempt,
+)
+from engine.core.policy.records import AttemptRecord, AttemptState, BackupPolicy, LoadedOrder, OrderState, RoutingWish
+from tests.fakes.rows import NOW, at, attempt, booking, draft, loaded
+
+RULES = Rules(
+    review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=8.0, unavailable_retry_s=2.0
+)
+ALPHA, BETA = Candidate("alpha", "alpha-1", "std"), Candidate("beta", "beta-1", "std")
+BOTH = (ALPHA, BETA)
+FINDS = CarrierFacts(BookingFacts(), can_find=True)
+BLIND = CarrierFacts(BookingFacts(), can_find=False)
+PUSHED = CarrierFacts(BookingFacts(confirmed_by_push=True), can_find=False)
+S = AttemptState
+
+
+def next_step(
+    rows: LoadedOrder,
+    candidates: Sequence[Candidate] = BOTH,
+    *,
+    facts: CarrierFacts = FINDS,
+    away: Sequence[str] = (),
+    after_s: float = 0.0,
+) -> Step:
+    """The decision `after_s` seconds after NOW; accounts in `away` are not available."""
+    return decide(rows, candidates, lambda carrier: facts, lambda a: a not in away, RULES, at(after_s))
+
+
+def rejected(number: int, carrier: str, error_class: ErrorClass, **fields: Any) -> AttemptRecord:
+    """A refusal that ended at NOW."""
+    return attempt(number, carrier, S.REJECTED, error_class=str(error_class), end_time=NOW, **fields)
+
+
+@pytest.mark.parametrize("state", [OrderState.CANCELLED, OrderState.FAILED])
+def test_an_ended_order_stays_ended(state: OrderState) -> None:
+    """Nothing follows, whatever its attempts look like."""
+    assert next_step(loaded(attempt(1, "alpha", S.UNKNOWN), state=state)) == Done()
+
+
+def test_a_new_order_goes_to_the_best_candidate() -> None:
+    """Attempt 1, INTENT, with a reference derived from the order and the attempt's number."""
+    step = next_step(loaded(state=OrderState.ACCEPTED))
+
+    assert step == Try(attempt(1, "alpha", S.INTENT))
+
+
+def test_a_candidate_that_is_not_available_is_passed_over() -> None:
+    """Before anything is sent, availability decides."""
+    assert next_step(loaded(), away=["alpha-1"]) == Try(attempt(1, "beta", S.INTENT))
+
+
+def test_an_order_without_available_candidates_waits() -> None:
+    """It is looked at again soon; nothing is written."""
+    assert next_step(loaded(), away=["alpha-1", "beta-1"]) == Wait(at(2.0))
+
+
+def test_an_order_without_candidates_fails() -> None:
+    """The configuration no longer serves it."""
+    assert next_step(loaded(), ()) == Finish(OrderState.FAILED, None)
+
+
+def test_an_order_that_waited_a_day_fails() -> None:
+    """Untried candidates that never became available do not keep it open for ever."""
+    assert next_step(loaded(), away=["alpha-1", "beta-1"], after_s=3601.0) == Finish(OrderState.FAILED, None)
+
+
+@pytest.mark.parametrize("error_class", list(ErrorClass))
+def test_the_table_says_which_refusals_fall_back(error_class: ErrorClass) -> None:
+    """The next candidate, or the end with the carrier's refusal."""
+    refusal = rejected(1, "alpha", error_class)
+
+    step = next_step(loaded(refusal))
+
+    expected = Try(attempt(2, "beta", S.INTENT)) if FALLS_BACK[error_class] else Finish(OrderState.FAILED, refusal)
+    assert step == expected
+
+
+def test_a_refusal_of_no_known_class_ends_the_order() -> None:
+    """What nobody understands is not tried at other carriers."""
+    refusal = attempt(1, "alpha", S.REJECTED, error_class="NEW")
+
+    assert next_step(loaded(refusal)) == Finish(OrderState.FAILED, refusal)
+
+
+def test_every_error_class_stands_in_the_table() -> None:
+    """A new class of the sdk must be decided about here."""
+    assert set(FALLS_BACK) == set(ErrorClass)
+
+
+@pytest.mark.parametrize("error_class", [c for c in ErrorClass if FALLS_BACK[c]])
+def test_the_last_refusal_is_waited_out_or_final(error_class: ErrorClass) -> None:
+    """With every candidate tried, what may come back is asked again later; the rest ends the order."""
+    refusal = rejected(1, "alpha", error_class)
+
+    step = next_step(loaded(refusal), [ALPHA])
+
+    assert step == (Wait(at(1.0)) if error_class in COMES_BACK else Finish(OrderState.FAILED, refusal))
+
+
+@pytest.mark.parametrize("state", [S.NOT_SENT, S.ABSENT])
+def test_what_was_not_booked_may_be_tried_again(state: AttemptState) -> None:
+    """At the same carrier, when there is no other, after a pause."""
+    rows = loaded(attempt(1, "alpha", state, end_time=NOW))
+
+    assert next_step(rows, [ALPHA], after_s=0.9) == Wait(at(1.0))
+    assert isinstance(next_step(rows, [ALPHA], after_s=1.0), Try)
+
+
+def test_pauses_between_rounds_double_up_to_a_cap() -> None:
+    """1, 2, 4, 8, 8 seconds after the last refusal."""
+    waits = []
+    for rounds in range(1, 6):
+        refusals = [rejected(n, "alpha", ErrorClass.CAPACITY) for n in range(1, rounds + 1)]
+        step = next_step(loaded(*refusals), [ALPHA])
+        assert isinstance(step, Wait)
+        waits.append((step.until - NOW).total_seconds())
+
+    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def test_failing_carriers_take_turns() -> None:
+    """The one that was asked longest ago comes first, not always the preferred one."""
+    rows = loaded(rejected(1, "beta", ErrorClass.CAPACITY), rejected(2, "alpha", ErrorClass.CAPACITY))
+
+    step = next_step(rows, after_s=1.0)
+
+    assert step == Try(attempt(3, "beta", S.INTENT, start_time=at(1.0)))
+
+
+def test_a_round_without_available_carriers_waits() -> None:
+    """The pause is over, but their breakers are open."""
+    rows = loaded(rejected(1, "alpha", ErrorClass.CAPACITY))
+
+    assert next_step(rows, [ALPHA], away=["alpha-1"], after_s=5.0) == Wait(at(7.0))
+
+
+def test_an_untried_but_unavailable_candidate_keeps_a_finally_refused_order_open() -> None:
+    """The other carrier said NO_SERVICE; this one may still take it."""
+    rows = loaded(rejected(1, "alpha", ErrorClass.NO_SERVICE))
+
+    assert next_step(rows, away=["beta-1"], after_s=1.0) == Wait(at(3.0))
+
+
+def test_giving_up_names_the_last_refusal() -> None:
+    """So that the order can say why."""
+    refusal = rejected(1, "alpha", ErrorClass.CAPACITY)
+
+    assert next_step(loaded(refusal), [ALPHA], after_s=3601.0) == Finish(OrderState.FAILED, refusal)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [
+        ((), Try(attempt(1, "alpha", S.INTENT))),
+        ((rejected(1, "alpha", ErrorClass.CAPACITY),), Wait(at(1.0))),
+        (
+            (rejected(1, "alpha", ErrorClass.NO_SERVICE),),
+            Finish(OrderState.FAILED, rejected(1, "alpha", ErrorClass.NO_SERVICE)),
+        ),
+        ((rejected(1, "beta", ErrorClass.CAPACITY),), Wait(at(1.0))),
+    ],
+    ids=["first", "retried there", "refused there", "its first stays its first"],
+)
+def test_without_backup_only_the_first_carrier_is_asked(attempts: tuple[AttemptRecord, ...], expected: Step) -> None:
+    """Whatever it answers, and also when routing prefers another one by now."""
+    never = draft(routing=RoutingWish(backup=BackupPolicy.NEVER))
+
+    assert next_step(loaded(*attempts, draft=never)) == expected
+
+
+def test_without_backup_an_unavailable_first_carrier_is_waited_for() -> None:
+    """The second is available, and not asked."""
+    never = draft(routing=RoutingWish(backup=BackupPolicy.NEVER))
+
+    assert next_step(loaded(draft=never), away=["alpha-1"]) == Wait(at(2.0))
+
+
+def test_an_intent_found_in_the_rows_is_a_doubt() -> None:
+    """Its bytes may have gone out before the crash."""
+    intent = attempt(1, "alpha", S.INTENT)
+
+    assert next_step(loaded(intent)) == Doubt(intent)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_doubt_is_resolved_before_anything_else(cancelled: bool) -> None:
+    """UNKNOWN never falls back and is never cancelled unseen, other candidates or not."""
+    doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=NOW)
+
+    assert next_step(loaded(doubt, cancel_requested=cancelled)) == LookUp(doubt)
+
+
+@pytest.mark.parametrize("lookups", [*range(len(LOOKUP_DELAYS_S)), 50])
+def test_look_ups_follow_a_table_of_pauses(lookups: int) -> None:
+    """The n-th pause counts from the last look-up; the last one repeats."""
+    doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=at(-1), end_time=NOW, lookups=lookups)
+    pause_s = LOOKUP_DELAYS_S[min(lookups, len(LOOKUP_DELAYS_S) - 1)]
+
+    assert next_step(loaded(doubt), after_s=pause_s) == LookUp(doubt)
+    if pause_s:
+        assert next_step(loaded(doubt), after_s=pause_s - 0.01) == Wait(at(pause_s))
+
+
+def test_a_doubt_that_lasts_goes_to_review_and_is_looked_up_more_rarely() -> None:
+    """A person is told, and the engine goes on asking."""
+    doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=NOW, end_time=NOW)
+    reviewed = loaded(doubt, state=OrderState.NEEDS_REVIEW)
+
+    assert next_step(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + LOOKUP_REVIEW_DELAY_S))
+    assert next_step(reviewed, after_s=60.0) == Wait(at(LOOKUP_REVIEW_DELAY_S))
+    assert next_step(reviewed, after_s=LOOKUP_REVIEW_DELAY_S) == LookUp(doubt)
+
+
+@pytest.mark.parametrize(
+    ("facts", "after_s", "expected"),
+    [(BLIND, 0.0, "review"), (PUSHED, 59.9, "wait"), (PUSHED, 60.0, "review")],
+)
+def test_without_look_up_a_push_is_waited_for_or_a_person_asked(
+    facts: CarrierFacts, after_s: float, expected: str
+) -> None:
+    """A carrier whose pushes confirm bookings gets the time its sheet allows."""
+    doubt = attempt(1, "alpha", S.UNKNOWN)
+
+    step = next_step(loaded(doubt), facts=facts, after_s=after_s)
+
+    assert step == (Review(doubt, None) if expected == "review" else Wait(at(60.0)))
+
+
+def test_a_doubt_under_review_without_look_up_rests() -> None:
+    """Only a push or a person can end it."""
+    doubt = attempt(1, "alpha", S.UNKNOWN)
+
+    assert next_step(loaded(doubt, state=OrderState.NEEDS_REVIEW), facts=BLIND, after_s=999.0) == Done()
+
+
+@pytest.mark.parametrize(("cancelled", "expected"), [(False, Done), (True, Void)])
+def test_a_booking_stands_until_it_is_cancelled(cancelled: bool, expected: type[Step]) -> None:
+    """CONFIRMED ends the search for carriers."""
+    rows = loaded(
+        attempt(1, "alpha", S.CONFIRMED),
+        state=OrderState.CANCELLING if cancelled else OrderState.BOOKED,
+        booking=booking(),
+        cancel_requested=cancelled,
+    )
+
+    assert isinstance(next_step(rows), expected)
+
+
+def test_the_live_attempt_counts_and_not_the_last_one_written() -> None:
+    """An older confirmed attempt is still the order's booking."""
+    rows = loaded(attempt(1, "alpha", S.CONFIRMED), attempt(2, "beta", S.REJECTED), state=OrderState.BOOKED)
+
+    assert next_step(rows) == Done()
+
+
+@pytest.mark.parametrize("last", [None, attempt(1, "alpha", S.ABSENT)])
+def test_a_cancelled_order_with_nothing_live_ends(last: AttemptRecord | None) -> None:
+    """No carrier needs to be asked."""
+    rows = loaded(*([last] if last else []), cancel_requested=True)
+
+    assert next_step(rows) == Finish(OrderState.CANCELLED, last)
+
+
+@pytest.mark.parametrize(
+    ("state", "repeat", "same"),
+    [
+        (S.NOT_SENT, Repeat.BOOKS_AGAIN, True),
+        (S.ABSENT, Repeat.BOOKS_AGAIN, False),
+        (S.ABSENT, Repeat.REFUSES, True),
+        (S.ABSENT, Repeat.REPLAYS, True),
+        (S.REJECTED, Repeat.REPLAYS, False),
+    ],
+)
+def test_a_reference_is_used_again_only_where_that_is_harmless(
+    state: AttemptState, repeat: Repeat, same: bool
+) -> None:
+    """Nothing was ever sent under it, or the carrier's sheet says that repeats cannot book twice."""
+    first = attempt(1, "alpha", state)
+    facts = CarrierFacts(BookingFacts(repeat=repeat), can_find=True)
+
+    again = new_attempt(loaded().order, [first], ALPHA, lambda carrier: facts, NOW)
+
+    assert (again.number, again.reference == first.reference) == (2, same)
+
+
+def test_another_account_never_gets_a_reference_of_the_first() -> None:
+    """References are found again by account and reference together."""
+    facts = CarrierFacts(BookingFacts(repeat=Repeat.REPLAYS), can_find=True)
+
+    second = new_attempt(
+        loaded().order, [attempt(1, "alpha", S.NOT_SENT)], BETA, lambda carrier: facts, NOW
+    )
+
+    assert second.reference.endswith("-2")
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked_s", "proof"),
+    [
+        ({"unknown_since": NOW}, 29.9, False),
+        ({"unknown_since": NOW}, 30.0, True),
+        ({"unknown_since": at(10)}, 30.0, False),
+        ({}, 30.0, True),
+        ({"unknown_since": NOW, "error_class": "DUPLICATE"}, 9999.0, False),
+    ],
+)
+def test_an_absence_is_proof_only_when_the_search_had_settled(
+    fields: dict[str, Any], asked_s: float, proof: bool
+) -> None:
+    """Counted from the doubt; and never against the carrier's own word that it holds the reference."""
+    doubt = attempt(1, "alpha", S.UNKNOWN, **fields)
+    facts = CarrierFacts(BookingFacts(lookup_settles_s=30.0), can_find=True)
+
+    assert absence_is_proof(doubt, facts, at(asked_s)) is proof

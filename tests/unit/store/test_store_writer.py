@@ -1,0 +1,224 @@
+"""The writer when the disk fails: nothing false is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import pytest
+
+from engine.core.policy.records import EventKind, NewEvent, OrderState
+from engine.store.port import StoreError
+from engine.store.sqlite.connection import open_writer
+from engine.store.sqlite.migrations import load_migrations, migrate
+from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.rows import EventRow
+from engine.store.sqlite.writer import Transaction, Writer
+
+pytestmark = pytest.mark.anyio
+
+
+class FailingConnection(apsw.Connection):
+    """Fails the next COMMIT with `failure`, as SQLite does when the disk refuses."""
+
+    failure: Exception | None = None
+
+    def execute(self, statements: Any, *args: Any, **kwargs: Any) -> Any:
+        if statements == "COMMIT" and self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        return super().execute(statements, *args, **kwargs)
+
+
+class Heard:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.depths: list[int] = []
+
+    def committed(self, items: Any, seconds: Any) -> None:
+        assert seconds > 0
+        self.batches.append(items)
+
+    def queue_depth(self, n: Any) -> None:
+        self.depths.append(n)
+
+
+class Rig(NamedTuple):
+    """A writer, and what it was given and told."""
+
+    writer: Writer
+    connection: FailingConnection
+    heard: Heard
+    fatal: list[str]
+    delivered: list[int]
+    log: Path
+
+
+EVENT = NewEvent(
+    "acme",
+    "o1",
+    EventKind.ORDER_ACCEPTED,
+    datetime(2026, 11, 11, tzinfo=UTC),
+    "ref",
+    OrderState.ACCEPTED,
+)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> Any:
+    """A writer on a connection that can be made to fail, its observer, and the fatal messages."""
+    open_writer(tmp_path / "store.db", "FULL").close()
+    connection = FailingConnection(str(tmp_path / "store.db"))
+    migrate(connection, load_migrations())
+    heard = Heard()
+    fatal: list[str] = []
+    delivered: list[int] = []
+    writer = Writer(
+        connection,
+        observer=heard,
+        deliver_events=lambda events: delivered.extend(e.sequence for e in events),
+        fatal=fatal.append,
+        idle_s=0.01,
+    )
+    writer.start()
+    yield Rig(writer, connection, heard, fatal, delivered, tmp_path / "store.db-wal")
+    await writer.aclose()
+
+
+def put(key: Any) -> Any:
+    return lambda tx: tx.run(SQL.put_state, (key, b"v"))
+
+
+def get(key: Any) -> Any:
+    return lambda tx: tx.run(SQL.get_state, (key,))
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (apsw.FullError("database or disk is full"), "the disk is full: free space"),
+        (apsw.ReadOnlyError("attempt to write"), "read-only: give the engine write permission"),
+        (apsw.BusyError("database is locked"), "another program holds"),
+        (apsw.CorruptError("malformed"), "restore the last backup"),
+    ],
+)
+async def test_failed_commit_is_told_and_the_writer_goes_on(
+    rig: Any, failure: Any, text: Any
+) -> None:
+    """Every caller of the batch learns why, nothing is stored, and the next write succeeds."""
+    writer, connection, _, fatal, *_ = rig
+    connection.failure = failure
+
+    with pytest.raises(StoreError, match=f"nothing was stored: .*{text}"):
+        await writer.run(put("a"))
+    await writer.run(put("b"))
+
+    assert await writer.run(get("a")) == []
+    assert await writer.run(get("b")) == [(b"v",)]
+    assert fatal == []
+
+
+async def test_failed_fsync_ends_the_process(rig: Any) -> None:
+    """After an I/O error at COMMIT the process is ended and no further write is taken."""
+    writer, connection, heard, fatal, *_ = rig
+    connection.failure = apsw.IOError("disk I/O error")
+
+    with pytest.raises(StoreError, match="nothing was stored"):
+        await writer.run(put("a"))
+    with pytest.raises(StoreError, match="the disk failed"):
+        await writer.run(put("b"))
+
+    assert len(fatal) == 1
+    assert "nothing false is acknowledged" in fatal[0]
+    assert heard.batches == []
+
+
+async def test_full_file_fails_its_callers_only(rig: Any) -> None:
+    """A file that cannot grow gives StoreError; with room again writes go on."""
+    writer, connection, *_ = rig
+    pages = await writer.run(lambda _: connection.pragma("page_count"))
+    await writer.run(lambda _: connection.pragma("max_page_count", pages))
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        await writer.run(lambda tx: tx.run(SQL.put_state, ("big", bytes(100_000))))
+    await writer.run(lambda _: connection.pragma("max_page_count", pages + 1_000))
+    await writer.run(lambda tx: tx.run(SQL.put_state, ("big", bytes(100_000))))
+
+    assert await writer.run(get("big")) == [(bytes(100_000),)]
+
+
+async def test_one_failing_item_spoils_no_other(rig: Any) -> None:
+    """Items beside a failing one are stored; the failing one leaves nothing."""
+    writer, _, heard, *_ = rig
+
+    def fail(tx: Any) -> None:
+        put("half")(tx)
+        raise LookupError("mine")
+
+    results = await asyncio.gather(
+        writer.run(put("a")), writer.run(fail), writer.run(put("b")), return_exceptions=True
+    )
+
+    assert isinstance(results[1], LookupError)
+    assert await writer.run(get("half")) == []
+    assert await writer.run(get("a")) == await writer.run(get("b")) == [(b"v",)]
+    assert sum(heard.batches) == 5
+
+
+async def test_failing_item_gives_its_event_numbers_back(rig: Any) -> None:
+    """An item that fails after it wrote events burns no number and nobody hears of them."""
+    writer, *_ = rig
+    row = EventRow(EVENT, ("acme", "o1", 0, b"body"))
+
+    def fail(tx: Transaction) -> None:
+        tx.add_events([row, row])
+        raise LookupError("mine")
+
+    works = [lambda tx: tx.add_events([row]), fail, lambda tx: tx.add_events([row])]
+    results = await asyncio.gather(*(writer.run(w) for w in works), return_exceptions=True)
+    kept = await writer.run(lambda tx: tx.run("SELECT sequence FROM events"))
+
+    assert isinstance(results[1], LookupError)
+    assert kept == [(1,), (2,)]
+    assert rig.delivered == [1, 2]
+
+
+async def test_idle_writer_empties_the_log(rig: Any) -> None:
+    """A moment after the last write the log file is empty, so a copy of the store is small."""
+    writer, *_ = rig
+    await writer.run(put("a"))
+
+    async with asyncio.timeout(5):
+        while (await asyncio.to_thread(rig.log.stat)).st_size:
+            pass
+
+    assert await writer.run(get("a")) == [(b"v",)]
+
+
+async def test_queued_writes_are_finished_on_closing(rig: Any) -> None:
+    """What was queued before closing is written, what comes after is refused."""
+    writer, _, heard, *_ = rig
+    queued = [writer.run(put(str(i))) for i in range(300)]
+
+    await writer.aclose()
+
+    assert all(future.done() and future.exception() is None for future in queued)
+    assert sum(heard.batches) == 300
+    assert heard.depths[-1] == 0
+    with pytest.raises(StoreError, match="the store is closed"):
+        writer.run(put("late"))
+
+
+async def test_cancelled_caller_harms_nobody(rig: Any) -> None:
+    """A caller that goes away neither stops the writer nor takes its write back."""
+    writer, *_ = rig
+    gone = writer.run(put("a"))
+
+    gone.cancel()
+
+    assert await writer.run(get("a")) == [(b"v",)]
