@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-
+from typing import Any
 
 from engine.api.convert.rules import CelRules
 from engine.api.gate import Gate
@@ -76,6 +76,8 @@ class Engine:
             LaneMetrics(metrics),
             LaneSettings(
                 queue_limit=settings.outbound.queue_size,
+                # Lanes close last: whoever could use an outcome has ended by then or was cut.
+                drain_s=0.0,
                 breaker=BreakerRules(open_s=settings.outbound.breaker_open_s),
             ),
         )
@@ -142,7 +144,7 @@ class Engine:
             try:
                 yield
             finally:
-                await self._shut_down(grpc_server, web, background)
+                await self._shut_down(grpc_server, booker, web, background)
 
     def _booker(self, workers: asyncio.TaskGroup, epoch: int) -> Booker:
         booking = self.settings.booking
@@ -225,22 +227,39 @@ class Engine:
         return [asyncio.create_task(job) for job in jobs]
 
     async def _shut_down(
-        self, grpc_server: GrpcServer, web: IngressServer, background: list[asyncio.Task[None]]
+        self,
+        grpc_server: GrpcServer,
+        booker: Booker,
+        web: IngressServer,
+        background: list[asyncio.Task[None]],
     ) -> None:
-        logger().info("stopping", drain_s=self.settings.server.drain_s)
+        drain_s = self.settings.server.drain_s
+        ends = self.clock.monotonic() + drain_s
+        logger().info("stopping", drain_s=drain_s)
         await grpc_server.drain()
         self.watch.close()
-        stopping = asyncio.create_task(grpc_server.stop(self.settings.server.drain_s))
-        hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
+        stopping = asyncio.create_task(grpc_server.stop(drain_s))
+        await self._patiently({stopping}, ends)
         if not stopping.done():
             await grpc_server.stop(0)
-        hurry.cancel()
-        web.should_exit = True
         serving, *others = background
         for task in others:
             task.cancel()
-        await asyncio.gather(serving, stopping, *others, return_exceptions=True)
+        web.should_exit = True
+        resting = asyncio.create_task(booker.rest())
+        await self._patiently({serving, resting}, ends)
+        web.force_exit = True
+        booker.cut()
+        await asyncio.gather(serving, stopping, resting, *others, return_exceptions=True)
+
+    async def _patiently(self, jobs: set[asyncio.Task[None]], ends: float) -> None:
+        """Wait for `jobs`, but no longer than until `ends` (monotonic) or until told to hurry."""
+        hurry = asyncio.create_task(self._hurry.wait())
+        waiting: set[asyncio.Task[Any]] = {*jobs}
+        while waiting and not hurry.done() and (left_s := ends - self.clock.monotonic()) > 0:
+            await asyncio.wait({*waiting, hurry}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            waiting = {job for job in waiting if not job.done()}
+        hurry.cancel()
 
 
 @asynccontextmanager

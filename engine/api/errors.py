@@ -28,7 +28,7 @@ class RequestInvalid(Exception):
     def __init__(self, violations: Iterable[FieldViolation], reason: str = "REQUEST_INVALID") -> None:
         self.violations = tuple(violations)
         self.reason = reason
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+        super().__init__("; ".join(map(str, self.violations)))
 
 
 class Unauthenticated(Exception):
@@ -50,7 +50,7 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
             return _invalid(error.reason, str(error), error.violations)
         case errors.OrderInvalid():
             wide = [FieldViolation(f"order.{v.field}", v.description, v.remedy) for v in error.violations]
-            return _invalid("ORDER_INVALID", str(error), wide)
+            return _invalid("ORDER_INVALID", "; ".join(map(str, wide)), wide)
         case errors.NoEligibleCarrier():
             return _no_carrier(error)
         case errors.KeyReused():

@@ -29,6 +29,8 @@ from engine.metrics import Metrics
 OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
 ANSWER_MARGIN_S = 0.2
 """Kept back from the caller's deadline, so that our answer still reaches it."""
+CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
+"""What of gRPC's facts about a connection are names inside the client's certificate."""
 _UNREADABLE = object()
 """Stands for a request that is no message of its method."""
 
@@ -65,8 +67,9 @@ class Tenants:
             if tenant is not None:
                 return tenant
             raise Unauthenticated("the API key is not known; check CROSSDOCK_API_KEY or ask for a new key")
-        for names in context.auth_context().values() if self._by_certificate else ():
-            for name in names:
+        shown = context.auth_context() if self._by_certificate else {}
+        for kind in CERTIFICATE_NAMES:
+            for name in shown.get(kind, ()):
                 tenant = self._by_certificate.get(bytes(name).decode("utf-8", "replace"))
                 if tenant is not None:
                     return tenant

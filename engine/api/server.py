@@ -14,6 +14,7 @@ from crossdock.v1 import label_service_pb2, label_service_pb2_grpc, order_servic
 from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
+from engine.api.reflection import SymbolPool
 from engine.config import ServerSettings
 
 LARGEST_REQUEST = 1024 * 1024
@@ -62,7 +63,7 @@ class GrpcServer:
         )
         if settings.reflection:
             names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server, SymbolPool())
         self.port = 0
 
     async def start(self) -> None:

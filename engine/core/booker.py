@@ -57,6 +57,8 @@ class Booker:
         self._active: dict[str, float] = {}  # order id -> monotonic deadline of whoever waits
         self._waiters: dict[str, list[asyncio.Future[LoadedOrder | None]]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def background_count(self) -> int:
@@ -78,10 +80,12 @@ class Booker:
     ) -> None:
         """Start a worker unless one runs. `fresh` is an attempt just committed and not yet sent."""
         order_id = loaded.order.order_id
-        if order_id in self._active:
+        if order_id in self._active or self._closed:
             return
         self._active[order_id] = self._clock.monotonic() + deadline_s
         task = self._group.create_task(self._run(loaded, fresh))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         if background:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
@@ -102,6 +106,17 @@ class Booker:
                 waiting.remove(future)
                 if not waiting:
                     del self._waiters[order_id]
+
+    async def rest(self) -> None:
+        """Wait until no worker runs."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def cut(self) -> None:
+        """End every worker where it stands and start no other; the rows bring the next engine there."""
+        self._closed = True
+        for task in self._running:
+            task.cancel()
 
     async def apply(self, loaded: LoadedOrder, make: Callable[[LoadedOrder], Step | None]) -> LoadedOrder:
         """Commit what `make` says about the rows as they are; returns them as they are afterwards."""

@@ -6,6 +6,7 @@ fetched once and kept; our own is rendered each time, since that costs less than
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,8 +15,9 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
-from crossdock_sdk import CarrierLabel, LabelRequest, Manifest
+from crossdock_sdk import CarrierLabel, LabelRequest, Manifest, Routing, SortCodeRequest
 from engine.clock import Clock
 from engine.core.calls import ask
 from engine.core.errors import LabelUnavailable, OrderNotBooked, UseCaseError
@@ -47,6 +49,7 @@ Args = TypeVarTuple("Args")
 RENDER_THREADS = 2
 MERGE_CHUNK_BYTES = 256 * 1024
 MERGE_AT_ONCE = 32
+ROUTINGS_KEPT = 10_000
 
 MEDIA_TYPES = {
     LabelFormat.PDF: "application/pdf",
@@ -106,6 +109,7 @@ class Labels:
         self._clock = clock
         self._fonts = FontSet.load(extra_fonts)
         self._threads = anyio.CapacityLimiter(RENDER_THREADS)
+        self._routings: OrderedDict[str, Routing] = OrderedDict()
 
     async def get(self, tenant: str, order_id: str, spec: LabelSpec, *, piece_number: int = 0) -> LabelFile:
         """One order's label. Raises OrderNotFound, OrderNotBooked, LabelUnavailable."""
@@ -118,8 +122,8 @@ class Labels:
                 field="piece_number",
             )
         media_type = MEDIA_TYPES[spec.format]
-        if spec.carrier_made and self._carrier_prints(booking):
-            made = await self._carrier_made(tenant, loaded, booking)
+        made = await self._carriers_own(tenant, loaded, booking, spec) if piece_number == 0 else None
+        if made is not None:
             content = await self._in_thread(_convert, made.content, spec)
             return LabelFile(content, media_type, numbers)
         wanted = range(len(numbers)) if piece_number == 0 else range(piece_number - 1, piece_number)
@@ -163,8 +167,9 @@ class Labels:
         """What goes into a merged file for one order, or why nothing does."""
         try:
             loaded, booking = await self._booked(tenant, order_id)
-            if spec.carrier_made and self._carrier_prints(booking):
-                return [(await self._carrier_made(tenant, loaded, booking)).content]
+            made = await self._carriers_own(tenant, loaded, booking, spec)
+            if made is not None:
+                return [made.content]
         except UseCaseError as error:
             return error
         count = 1 + len(booking.sub_waybill_numbers)
@@ -174,7 +179,45 @@ class Labels:
         loaded = await self._orders.get(tenant, order_id=order_id)
         if loaded.order.state is not OrderState.BOOKED or loaded.order.booking is None:
             raise OrderNotBooked(loaded.order)
-        return loaded, loaded.order.booking
+        return loaded, await self._routed(tenant, loaded, loaded.order.booking)
+
+    async def _routed(self, tenant: str, loaded: LoadedOrder, booking: BookingRecord) -> BookingRecord:
+        """The booking with its routing code; one found by look-up or push may lack it, then the carrier is asked."""
+        manifest = self._manifests.get(booking.carrier)
+        if booking.routing.sort_code or manifest is None or "sort_code" not in manifest.operations:
+            return booking
+        routing = self._routings.get(booking.waybill_number)
+        if routing is None:
+            draft = loaded.order.draft
+            outcome = await ask(
+                self._outbound,
+                booking.account_id,
+                "sort_code",
+                SortCodeRequest(booking.waybill_number, draft.shipper.address, draft.recipient.address),
+                priority=Priority.LABEL,
+                tenant=tenant,
+            )
+            if not isinstance(outcome, Routing):
+                return booking
+            routing = self._routings[booking.waybill_number] = outcome
+            while len(self._routings) > ROUTINGS_KEPT:
+                self._routings.popitem(last=False)
+        return replace(booking, routing=routing)
+
+    async def _carriers_own(
+        self, tenant: str, loaded: LoadedOrder, booking: BookingRecord, spec: LabelSpec
+    ) -> StoredLabel | None:
+        """The carrier's label when it is wanted, or when ours would lack the routing code; None for our own."""
+        if not self._carrier_prints(booking):
+            return None
+        if spec.carrier_made:
+            return await self._carrier_made(tenant, loaded, booking)
+        if booking.routing.sort_code:
+            return None
+        try:
+            return await self._carrier_made(tenant, loaded, booking)
+        except LabelUnavailable:
+            return None  # ours, without the code, still shows the address
 
     def _carrier_prints(self, booking: BookingRecord) -> bool:
         manifest = self._manifests.get(booking.carrier)

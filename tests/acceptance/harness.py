@@ -141,7 +141,7 @@ class World:
     async def get(self, order: core_pb2.Order) -> core_pb2.Order:
         """The order as it is now."""
         request = pb.GetOrderRequest(order_id=order.order_id)
-        return (await self.orders.GetOrder(request, timeout=5.0)).order
+        return (await self.orders.GetOrder(request, timeout=10.0, wait_for_ready=True)).order
 
     async def becomes(
         self, order: core_pb2.Order, *states: str, within_s: float = 20.0
@@ -164,7 +164,8 @@ class World:
         request = pb.ListOrdersRequest(page_size=1, states=open_states)
 
         async def quiet() -> bool:
-            return not (await self.orders.ListOrders(request, timeout=5.0)).orders
+            page = await self.orders.ListOrders(request, timeout=10.0, wait_for_ready=True)
+            return not page.orders
 
         await eventually(quiet, within_s)
 
@@ -233,7 +234,7 @@ class World:
         token = ""
         while True:
             request = pb.ListOrdersRequest(page_size=500, page_token=token)
-            page = await self.orders.ListOrders(request, timeout=20.0)
+            page = await self.orders.ListOrders(request, timeout=20.0, wait_for_ready=True)
             for order in page.orders:
                 yield fact_of(order)
             token = page.next_page_token
@@ -266,7 +267,7 @@ async def watch(
     stub: order_service_pb2_grpc.OrderServiceAsyncStub, cursor: int
 ) -> AsyncIterator[SeenEvent]:
     """Events after `cursor` until the stream ends. Raises grpc.RpcError when it breaks."""
-    stream = stub.WatchOrders(pb.WatchOrdersRequest(cursor=str(cursor)))
+    stream = stub.WatchOrders(pb.WatchOrdersRequest(cursor=str(cursor)), wait_for_ready=True)
     try:
         async for message in stream:
             if message.HasField("event"):

@@ -107,6 +107,7 @@ async def _client(w: World, number: int, back: asyncio.Event) -> list[core_pb2.O
         except grpc.aio.AioRpcError:
             async with asyncio.timeout(40.0):
                 await back.wait()
+                await w.channel().channel_ready()
             orders.append(await w.create(order, patience_s=0.0))
     return orders
 

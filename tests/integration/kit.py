@@ -95,7 +95,9 @@ async def refusal(call: Awaitable[object]) -> Answered:
 
 def answered(error: grpc.aio.AioRpcError) -> Answered:
     """What stands in an error: the rich status of the trailer, which must agree with the plain one."""
-    trailer = {key: value for key, value in error.trailing_metadata() or ()}
-    status = status_pb2.Status.FromString(bytes(trailer["grpc-status-details-bin"]))
+    trailer = dict(error.trailing_metadata() or ())
+    details = trailer["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    status = status_pb2.Status.FromString(details)
     assert (status.code, status.message) == (error.code().value[0], error.details())
     return Answered(error.code(), status)

@@ -24,7 +24,7 @@ def reason(result: pb.OrderResult) -> str:
     """The reason of a refused item."""
     info = error_details_pb2.ErrorInfo()
     assert result.status.details[0].Unpack(info)
-    return info.reason
+    return str(info.reason)
 
 
 async def test_a_batch_answers_each_item_in_its_place(world: World) -> None:

@@ -6,9 +6,9 @@ import asyncio
 
 import grpc
 import pytest
-from crossdock_sdk.simulator import Faults
 
 from crossdock.v1 import core_pb2, label_service_pb2, order_service_pb2
+from crossdock_sdk.simulator import Faults
 from tests.integration.kit import State, booked, create, only, refusal
 from tests.integration.world import World
 
@@ -155,5 +155,5 @@ async def _accepted(world: World, reference: str) -> str:
         async for message in watch:
             if message.event.reference == reference:
                 watch.cancel()
-                return message.event.order_id
+                return str(message.event.order_id)
     raise AssertionError("the watch ended")

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from crossdock_sdk.simulator import Faults
 
 from crossdock.v1 import core_pb2, label_service_pb2, order_service_pb2
+from crossdock_sdk.simulator import Faults
 from tests.integration.kit import Answered, State, create, only, order, parcel, party, refusal
 from tests.integration.world import API_KEYS, World, failing_on
 

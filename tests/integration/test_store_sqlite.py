@@ -14,8 +14,8 @@ from typing import Any
 
 import apsw
 import pytest
-from crossdock_sdk import Address, Contact, Parcel, Party
 
+from crossdock_sdk import Address, Contact, Parcel, Party
 from engine.core.policy.records import (
     AttemptRecord,
     AttemptState,

@@ -18,14 +18,17 @@ import grpc
 import httpx
 import msgspec
 import structlog
-from crossdock_sdk.simulator import CarrierSimulator, Ledger
-from crossdock_sdk.simulator.server import SimulatorServer
 
 from crossdock.v1 import label_service_pb2_grpc, order_service_pb2_grpc
+from crossdock_sdk.simulator import CarrierSimulator, Ledger
+from crossdock_sdk.simulator.server import SimulatorServer
 from engine import log
 from engine.app import Engine, running_engine
 from engine.config import Settings
 from engine.core.registry import Registry, load_carriers, load_simulator
+
+Simulators = Mapping[str, SimulatorServer]
+Overlay = Mapping[str, Mapping[str, Any] | Sequence[Any]]
 
 CARRIERS = ("sf", "zto")
 API_KEYS = {"amber": "key-of-amber-0123456789", "birch": "key-of-birch-0123456789"}
@@ -61,7 +64,7 @@ class Caller:
 class World:
     """The running whole."""
 
-    def __init__(self, engine: Engine, simulators: Mapping[str, SimulatorServer], log: BytesIO) -> None:
+    def __init__(self, engine: Engine, simulators: Simulators, log: BytesIO) -> None:
         self.engine = engine
         self.simulators = simulators
         self.server = f"127.0.0.1:{engine.grpc_port}"
@@ -92,24 +95,40 @@ class World:
 async def running_world(
     folder: Path,
     *,
-    settings: Mapping[str, Mapping[str, Any] | Sequence[Any]] | None = None,
+    settings: Overlay | None = None,
     registry: Registry | None = None,
     carriers: Sequence[str] = CARRIERS,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> AsyncIterator[World]:
     """Start it in `folder` and stop it at the end. settings: laid over the world's own, section by section."""
+    async with (
+        simulated(folder, carriers) as simulators,
+        running_engine_of(folder, simulators, settings or {}, registry) as world,
+        open_channel(world.server, credentials) as world.channel,
+        httpx.AsyncClient(base_url=world.url, trust_env=False) as world.http,
+    ):
+        yield world
+
+
+@asynccontextmanager
+async def simulated(folder: Path, carriers: Sequence[str] = CARRIERS) -> AsyncIterator[Simulators]:
+    """Carriers on ports of their own, their ledgers in `folder`."""
+    async with AsyncExitStack() as stack:
+        yield {code: await stack.enter_async_context(_simulator(code, folder)) for code in carriers}
+
+
+@asynccontextmanager
+async def running_engine_of(
+    folder: Path, simulators: Simulators, settings: Overlay, registry: Registry | None = None
+) -> AsyncIterator[World]:
+    """An engine for these carriers on the store in `folder`, without a client."""
     lines = BytesIO()
     log.configure("debug", lines)
     try:
-        async with AsyncExitStack() as stack:
-            simulators = {code: await stack.enter_async_context(_simulator(code, folder)) for code in carriers}
-            made = _settings(folder, simulators, settings or {})
-            engine = await stack.enter_async_context(running_engine(made, registry or load_carriers()))
+        async with running_engine(_settings(folder, simulators, settings), registry or load_carriers()) as engine:
             world = World(engine, simulators, lines)
             for server in simulators.values():
                 server.simulator.push_url = f"{world.url}/push/{server.simulator.code}-main"
-            world.channel = await stack.enter_async_context(open_channel(world.server, credentials))
-            world.http = await stack.enter_async_context(httpx.AsyncClient(base_url=world.url, trust_env=False))
             yield world
     finally:
         structlog.reset_defaults()
@@ -163,9 +182,7 @@ async def _simulator(code: str, folder: Path) -> AsyncIterator[SimulatorServer]:
         ledger.close()
 
 
-def _settings(
-    folder: Path, simulators: Mapping[str, SimulatorServer], overlay: Mapping[str, Mapping[str, Any] | Sequence[Any]]
-) -> Settings:
+def _settings(folder: Path, simulators: Simulators, overlay: Overlay) -> Settings:
     sections: dict[str, Any] = {
         "server": {"listen": "127.0.0.1:0", "drain_s": 5.0},
         "ingress": {"listen": "127.0.0.1:0"},

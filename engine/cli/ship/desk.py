@@ -77,6 +77,11 @@ class Desk:
         return len(self._in_flight)
 
     @property
+    def has_ready(self) -> bool:
+        """Whether rows that were held back may go out now."""
+        return bool(self._ready)
+
+    @property
     def is_finished(self) -> bool:
         """Whether every row of the file has a result."""
         return self._exhausted and not (self._in_flight or self._ready or self._delayed or self._held)

@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"([0-9]{1,9})(?:\.0+)?")
 _THOUSANDS = re.compile(r"([0-9]{1,3})[,，]([0-9]{3})")
 _COMMA = re.compile(r"([0-9]+)[,，]([0-9]+)")
 _GROUPED = re.compile(r"[0-9]{1,3}([,，][0-9]{3})+\.[0-9]+")
-_KEY_SPACE = uuid.UUID("a3b0c6de-38a1-5f0b-9a6c-0d5f2f8c7e11")
+_KEY_SPACE = uuid.UUID("a3b0c6de-38a1-5f0b-9a6c-0d5f2f8c7e11").bytes
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class OrderReader:
                 Problem("", f"the row has {len(body)} bytes, {LARGEST_ORDER_BYTES} are allowed", "shorten its texts")
             ]
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
-        return Parsed(order.reference, order, str(uuid.uuid5(_KEY_SPACE, f"{order.reference}\n{digest}")))
+        return Parsed(order.reference, order, _uuid5(f"{order.reference}\n{digest}".encode()))
 
     def _order(self, values: dict[str, str], problems: list[Problem]) -> core_pb2.Order:
         reference = values["reference"].strip()
@@ -217,6 +217,15 @@ class OrderReader:
 
     def _add(self, problems: list[Problem], field: str, error: str, remedy: str) -> None:
         problems.append(Problem(self._layout.column(field), error, remedy))
+
+
+def _uuid5(name: bytes) -> str:
+    """As `uuid.uuid5` in our own name space (RFC 9562, 5.5), at a fifth of its cost."""
+    digest = bytearray(hashlib.sha1(_KEY_SPACE + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def unit_price_fen(total_fen: int, quantity: int, is_foreign: bool) -> int | None:

@@ -153,11 +153,13 @@ def _take(source: _Lines, delimiter: str, width: int) -> Row:
     row, used = _parse(source, delimiter, width)
     if not row.damage or len(used) == 1:
         return row
-    for start in range(1, len(used)):
-        rest = _Lines(used[start:])
-        if not _parse(rest, delimiter, width)[0].damage:
-            source.push_back(used[start:])
+    source.push_back(used[1:])
+    for _ in used[1:]:
+        next_row, next_used = _parse(source, delimiter, width)
+        source.push_back(next_used)
+        if not next_row.damage:
             break
+        source.next_line()
     return row
 
 

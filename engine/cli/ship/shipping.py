@@ -102,7 +102,9 @@ class Shipper:
         now_s = self._heard_s = self._clock.monotonic()
         if self._desk.answered(answer.index, answer.result, now_s):
             self._succeeded()
-        self._changed.set()
+        # Half a window at a time: waking the writer for every answer costs more than the writing.
+        if self._desk.in_flight_count <= self._window // 2 or self._desk.has_ready:
+            self._changed.set()
 
     def _succeeded(self) -> None:
         if not self._was_connected:

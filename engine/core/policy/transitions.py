@@ -98,7 +98,11 @@ def confirmed(
     attempt = unsettled(loaded, number)
     if attempt is None:
         return None
-    done = replace(attempt, state=AttemptState.CONFIRMED, end_time=now, cause="", error_class="")
+    # What was in doubt keeps its story: why, and how many look-ups settled it.
+    asked = attempt.state is AttemptState.UNKNOWN
+    done = replace(
+        attempt, state=AttemptState.CONFIRMED, end_time=now, error_class="", lookups=attempt.lookups + asked
+    )
     cancelling = loaded.order.cancel_requested
     order = replace(
         loaded.order,

@@ -96,7 +96,9 @@ class LabelSpec(_message.Message):
     dpi: _builtins.int
     """Printer resolution, 203 or 300 dots per inch; 0 means 203."""
     carrier_made: _builtins.bool
-    """Whether the carrier's own label file is passed on where it makes one (PDF and PNG)."""
+    """Whether the carrier's own label file is passed on where it makes one. It is also taken when the engine has no
+    routing code to print, because the booking's answer was lost and the look-up tells none.
+    """
     def __init__(
         self,
         *,
