@@ -108,7 +108,7 @@ class Engine:
         """Everything that runs, started in order and stopped in reverse."""
         settings = self.settings
         epoch = await self.store.next_epoch()
-        async with self.outbound, asyncio.TaskGroup() as workers:
+        async with self.outbound, _workers() as workers:
             await restore_rates(self.store, self.outbound, self.clock)
             booker = self._booker(workers, epoch)
             orders = self._orders(booker)
@@ -135,16 +135,24 @@ class Engine:
             )
             web = self._ingress(booker, gate)
             self._observe(booker)
-            await grpc_server.start()
-            self.grpc_port = grpc_server.port
+            await self._listen(grpc_server, web)
             background = self._background(booker, web)
-            await _started(web, background[0])
-            self.http_port = web.port
             logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
             try:
                 yield
             finally:
                 await self._shut_down(grpc_server, booker, web, background)
+
+    async def _listen(self, grpc_server: GrpcServer, web: IngressServer) -> None:
+        """Take both ports. Raises OSError naming the setting; then neither is kept."""
+        web.listen()
+        try:
+            await grpc_server.start()
+        except OSError:
+            web.unlisten()
+            await grpc_server.stop(0)
+            raise
+        self.grpc_port, self.http_port = grpc_server.port, web.port
 
     def _booker(self, workers: asyncio.TaskGroup, epoch: int) -> Booker:
         booking = self.settings.booking
@@ -191,7 +199,7 @@ class Engine:
         def not_ready() -> str:
             return "draining" if gate.draining else ""
 
-        app = ingress(pushes, self.metrics, not_ready, max_body_bytes=self.settings.ingress.max_body_bytes)
+        app = ingress(pushes, self.metrics, not_ready, max_body_bytes=self.settings.ingress.max_body_bytes, public_metrics=self.settings.ingress.allow_public_metrics)
         return IngressServer(app, *split_listen(self.settings.ingress.listen))
 
     def _observe(self, booker: Booker) -> None:
@@ -218,7 +226,7 @@ class Engine:
             )
 
         jobs = (
-            web.serve(),
+            web.run(),
             reconcile(self.store, booker, self.clock, _report("reconcile")),
             housekeeping(purge, self.clock, _report("housekeeping")),
             keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
@@ -302,11 +310,13 @@ def _report(job: str) -> Callable[[Exception], None]:
     return report
 
 
-async def _started(web: IngressServer, serving: asyncio.Task[None]) -> None:
-    while not web.started:
-        if serving.done():
-            raise OSError(
-                f"ingress.listen: cannot listen on {web.config.host}:{web.config.port}; "
-                "is another engine running there?"
-            )
-        await asyncio.sleep(0.01)
+@asynccontextmanager
+async def _workers() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group from which the one error of its body comes out as it is, so that callers can catch it by type."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failed:
+        if len(failed.exceptions) == 1:
+            raise failed.exceptions[0] from None
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tomllib
 from pathlib import Path
 
 from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
@@ -101,6 +102,24 @@ def split_listen(listen: str) -> tuple[str, int]:
     """HOST:PORT apart."""
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def secrecy_problems(path: Path | None, settings: Settings, registry: Registry) -> list[str]:
+    """A settings file that holds a secret itself must be for its owner only."""
+    if path is None or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return []
+    try:
+        written = tomllib.loads(path.read_text("utf-8")).get("account", [])
+    except (OSError, tomllib.TOMLDecodeError):
+        return []
+    secret = {c: {s.key for s in m.setting if s.secret} for c, m in registry.manifests.items()}
+    return [
+        f"account {account.get('id')}: settings.{key}: stands in {path}, which others can read; "
+        f"run chmod 600 on it, or write {key}_file with a file of its own"
+        for account in written
+        for key in account.get("settings", {})
+        if key in secret.get(account.get("carrier", ""), ())
+    ]
 
 
 def read_master_key(path: Path) -> bytes:

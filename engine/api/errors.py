@@ -90,6 +90,8 @@ def _engine_status(error: BaseException) -> status_pb2.Status | None:
             return _status(
                 code_pb2.OUT_OF_RANGE, error, "CURSOR_EXPIRED", {"oldestCursor": str(error.oldest)}
             )
+        case errors.WatcherTooSlow():
+            return _status(code_pb2.RESOURCE_EXHAUSTED, error, "WATCHER_TOO_SLOW", {"cursor": error.cursor})
         case StoreError():
             return _status(code_pb2.UNAVAILABLE, error, "STORE_UNAVAILABLE", {}, _retry(STORE_RETRY_S))
         case Unauthenticated():

@@ -17,6 +17,7 @@ from engine.api.convert.orders import STATES_READ, read_draft, write_address, wr
 from engine.api.convert.values import from_timestamp, is_valid
 from engine.api.errors import RequestInvalid
 from engine.api.gate import Caller, current, status_or_defect
+from engine.core.errors import WatcherTooSlow
 from engine.core.orders import Created, Orders
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft
@@ -26,6 +27,9 @@ from engine.store.port import OrderFilter
 
 pb = order_service_pb2
 
+SLOW_READER_S = 60.0
+"""A watcher whose connection takes nothing for so long is cut; it resumes from its cursor."""
+
 NO_TIME = ("is no time of the years 1 to 9999", "write seconds since 1970 and 0 to 999999999 nanoseconds")
 NOBODY = Party(Contact("", ""), Address())
 
@@ -33,10 +37,13 @@ NOBODY = Party(Contact("", ""), Address())
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     """See proto/crossdock/v1/order_service.proto."""
 
-    def __init__(self, orders: Orders, watch: Watch, *, stream_window: int) -> None:
+    def __init__(
+        self, orders: Orders, watch: Watch, *, stream_window: int, slow_reader_s: float = SLOW_READER_S
+    ) -> None:
         self._orders = orders
         self._watch = watch
         self._window = stream_window
+        self._slow_reader_s = slow_reader_s
         self._creating: set[asyncio.Task[Created]] = set()
 
     async def aclose(self) -> None:
@@ -128,19 +135,27 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         return pb.CancelOrderResponse(order=write_order(loaded))
 
     async def WatchOrders(
-        self, request: pb.WatchOrdersRequest, context: object
-    ) -> AsyncIterator[pb.WatchOrdersResponse]:
-        """Events and checkpoints."""
+        self,
+        request: pb.WatchOrdersRequest,
+        context: grpc.aio.ServicerContext[pb.WatchOrdersRequest, pb.WatchOrdersResponse],
+    ) -> None:
+        """Events and checkpoints; a reader that takes nothing for a while is sent away with its cursor."""
         validation.check(request)
         wanted = WatchFilter(
             states=frozenset(STATES_READ[s] for s in request.states if s in STATES_READ),
             carriers=frozenset(request.carriers),
         )
-        async for seen in self._watch.orders(current.get().tenant, request.cursor, wanted):
-            if isinstance(seen, Checkpoint):
-                yield pb.WatchOrdersResponse(cursor=str(seen.sequence))
-            else:
-                yield pb.WatchOrdersResponse(cursor=str(seen.sequence), event=write_event(seen.event))
+        cursor = request.cursor
+        async for seen in self._watch.orders(current.get().tenant, cursor, wanted):
+            message = pb.WatchOrdersResponse(cursor=str(seen.sequence))
+            if not isinstance(seen, Checkpoint):
+                message.event.CopyFrom(write_event(seen.event))
+            try:
+                async with asyncio.timeout(self._slow_reader_s):
+                    await context.write(message)
+            except TimeoutError as error:
+                raise WatcherTooSlow(cursor) from error
+            cursor = message.cursor
 
     async def _create(
         self, order: core_pb2.Order, request_id: str, caller: Caller

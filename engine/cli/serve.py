@@ -21,12 +21,12 @@ def serve(config_path: Path | None, ready_json: bool) -> None:
     """
     settings = read_settings(config_path)
     try:
-        run(settings, ready_json=ready_json)
+        run(settings, config_path, ready_json=ready_json)
     except ConfigError as error:
         stop_with(error.problems, BAD_USAGE)
 
 
-def run(settings: Settings, *, ready_json: bool) -> None:
+def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> None:
     """Serve until stopped. Raises ConfigError; ends the process when it cannot start."""
     import uvloop
 
@@ -35,9 +35,13 @@ def run(settings: Settings, *, ready_json: bool) -> None:
     from engine.app import serve as serve_engine
     from engine.core.registry import load_carriers
     from engine.store.port import StoreError
+    from engine.wiring import secrecy_problems
 
     log.configure(settings.log.level)
     registry = load_carriers()
+    problems = secrecy_problems(config_path, settings, registry)
+    if problems:
+        raise ConfigError(problems)
     for plugin in registry.plugins:
         if plugin.problem:
             log.logger().error("plug-in left out", plugin=plugin.name, problem=plugin.problem)

@@ -9,6 +9,8 @@ UseCaseError
     OrderNotCancellable
     Overloaded              come back after `retry_after_s`
     CursorInvalid, CursorExpired
+    WatcherTooSlow          resume from its cursor
+    PageTokenInvalid
     LabelUnavailable        a label cannot be made
 """
 
@@ -107,6 +109,14 @@ class CursorExpired(UseCaseError):
             f"events before cursor {oldest} are gone; start with cursor 0 and read orders you miss with ListOrders"
         )
         self.oldest = oldest
+
+
+class WatcherTooSlow(UseCaseError):
+    """A watcher took nothing for too long and was cut; it resumes from `cursor`."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"the watch was not read for too long and was ended; resume with cursor {cursor or '(none)'}")
+        self.cursor = cursor
 
 
 class PageTokenInvalid(UseCaseError):

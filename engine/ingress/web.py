@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 
 import uvicorn
 from crossdock_sdk import PushRefused, PushRequest
@@ -31,9 +34,40 @@ def ingress(
     is_ready: Callable[[], str],
     *,
     max_body_bytes: int,
+    public_metrics: bool = False,
     body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> Starlette:
     """The application. `is_ready` gives "" when the engine takes work, else why not."""
+    push = _push_endpoint(pushes, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        problem = is_ready()
+        return PlainTextResponse(f"{problem or 'ready'}\n", 503 if problem else 200)
+
+    async def scrape(request: Request) -> Response:
+        # Carriers reach this port from the internet; how much the shop ships is nobody's business there.
+        if not public_metrics and not _is_loopback(request):
+            return PlainTextResponse("metrics are for loopback; see ingress.allow_public_metrics\n", 403)
+        return Response(metrics.expose(), headers={"content-type": EXPOSITION})
+
+    return Starlette(
+        routes=[
+            Route("/push/{account}", push, methods=["POST"]),
+            Route("/push/{account}/{path:path}", push, methods=["POST"]),
+            Route("/metrics", scrape),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+        ]
+    )
+
+
+def _push_endpoint(
+    pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float
+) -> Callable[[Request], Awaitable[Response]]:
+    """Takes one push: read within its limits, handled, answered with what its outcome deserves."""
 
     async def push(request: Request) -> Response:
         try:
@@ -63,25 +97,11 @@ def ingress(
             return PlainTextResponse("not yet\n", 503)
         return Response(answer.body, answer.status, dict(answer.headers))
 
-    async def healthz(request: Request) -> Response:
-        return PlainTextResponse("ok\n")
+    return push
 
-    async def readyz(request: Request) -> Response:
-        problem = is_ready()
-        return PlainTextResponse(f"{problem or 'ready'}\n", 503 if problem else 200)
 
-    async def scrape(request: Request) -> Response:
-        return Response(metrics.expose(), headers={"content-type": EXPOSITION})
-
-    return Starlette(
-        routes=[
-            Route("/push/{account}", push, methods=["POST"]),
-            Route("/push/{account}/{path:path}", push, methods=["POST"]),
-            Route("/metrics", scrape),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-        ]
-    )
+def _is_loopback(request: Request) -> bool:
+    return request.client is not None and ip_address(request.client.host).is_loopback
 
 
 async def _body(request: Request, limit: int) -> bytes | None:
@@ -111,11 +131,35 @@ class IngressServer(uvicorn.Server):
             )
         )
 
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # uvicorn's own is a context manager too
+        self._socket: socket.socket | None = None
+
+    def listen(self) -> None:
+        """Take the port. Raises OSError naming the setting."""
+        host, port = self.config.host, self.config.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, port), family=family, backlog=512)
+        except OSError as error:
+            raise OSError(
+                f"ingress.listen: cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); is another engine running there?"
+            ) from error
+
+    def unlisten(self) -> None:
+        """Let go of a port that was taken and never served."""
+        if self._socket is not None:
+            self._socket.close()
+
+    async def run(self) -> None:
+        """Serve the port until `should_exit`."""
+        assert self._socket is not None, "listen first"
+        await self.serve(sockets=[self._socket])
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # a generator there
         """Leave signals to the engine."""
         return contextlib.nullcontext()
 
     @property
     def port(self) -> int:
         """The port it listens on, also when 0 was asked for."""
-        return int(self.servers[0].sockets[0].getsockname()[1])
+        assert self._socket is not None, "listen first"
+        return int(self._socket.getsockname()[1])

@@ -16,9 +16,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def world(
-    anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
+async def world(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """An engine on a fresh store with simulated carriers. Tests of a file share it: they use
     references of their own and undo the faults they set."""
     async with running_world(tmp_path_factory.mktemp("world")) as world:

@@ -59,9 +59,7 @@ def party(name: str = "欧阳小满", phone: str = "13900000015", **address: str
         "street": "科技园科苑路15号2栋801室",
         **address,
     }
-    return core_pb2.Party(
-        contact=core_pb2.Contact(name=name, phone=phone), address=core_pb2.Address(**where)
-    )
+    return core_pb2.Party(contact=core_pb2.Contact(name=name, phone=phone), address=core_pb2.Address(**where))
 
 
 def parcel(weight_g: int = 450, title: str = "保温杯") -> core_pb2.Parcel:

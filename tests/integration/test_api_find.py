@@ -24,7 +24,8 @@ async def listed(world: World) -> list[core_pb2.Order]:
     """Seven booked orders of one tenant, the last three with zto."""
     caller = world.caller("birch")
     return [
-        await booked(caller, reference, routing=only("sf" if n < 4 else "zto")) for n, reference in enumerate(REFERENCES)
+        await booked(caller, reference, routing=only("sf" if n < 4 else "zto"))
+        for n, reference in enumerate(REFERENCES)
     ]
 
 

@@ -50,9 +50,7 @@ def told(status: Answered, key: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("method", BY_ID)
-async def test_another_tenants_order_answers_as_absent(
-    world: World, theirs: core_pb2.Order, method: str
-) -> None:
+async def test_another_tenants_order_answers_as_absent(world: World, theirs: core_pb2.Order, method: str) -> None:
     """By id, another tenant's order gives the very status an unused id gives."""
     birch = world.caller("birch")
 

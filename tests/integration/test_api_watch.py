@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import grpc
@@ -99,7 +100,7 @@ async def test_every_cursor_is_a_place_to_resume(world: World) -> None:
     await booked(world.caller(), "watch-every")
     whole = await _events(world, "watch-every", Kind.KIND_ORDER_BOOKED)
 
-    for here, following in zip(whole, whole[1:], strict=False):
+    for here, following in itertools.pairwise(whole):
         watcher = Watcher(world, here.cursor)
         assert await watcher.take(1) == [following]
         watcher.call.cancel()

@@ -81,9 +81,7 @@ async def mutual(anyio_backend: str, files: Files, tmp_path_factory: pytest.Temp
 
 
 @asynccontextmanager
-async def connected(
-    world: World, credentials: grpc.ChannelCredentials | None, key: str = ""
-) -> AsyncIterator[Caller]:
+async def connected(world: World, credentials: grpc.ChannelCredentials | None, key: str = "") -> AsyncIterator[Caller]:
     """A caller on a connection of its own."""
     async with open_channel(world.server, credentials) as channel:
         yield Caller(channel, key)

@@ -111,8 +111,13 @@ def _lines_before_error(decoder: codecs.IncrementalDecoder, chunk: bytes) -> int
 def read_rows(path: Path, encoding: str) -> Iterator[Row]:
     """The rows from the header on, blank ones left out. The first one read is the header."""
     # newline="" keeps line breaks inside quotes as they are, as the csv module asks for.
-    with path.open(encoding=encoding, newline="") as file:
-        yield from split_rows(file)
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            yield from split_rows(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShipError(
+            f"{path}: cannot be read any more ({type(error).__name__}); run again when it is whole"
+        ) from error
 
 
 def split_rows(lines: Iterable[str]) -> Iterator[Row]:

@@ -90,6 +90,7 @@ class Run:
             stop = error
         finally:
             ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
         if stop is not None:
             self._desk.give_up()
             mark_open(self._desk)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
@@ -20,6 +20,11 @@ from engine.cli.ship.patience import Patience
 from engine.cli.ship.problems import Problem
 from engine.cli.ship.wire import final_error, gave_up, is_defect
 from engine.clock import Clock
+
+if TYPE_CHECKING:
+    Call: TypeAlias = grpc.aio.StreamStreamCall[
+        order_service_pb2.StreamCreateOrdersRequest, order_service_pb2.StreamCreateOrdersResponse
+    ]
 
 WINDOW = 512
 RECONNECT_S = 60.0
@@ -79,6 +84,17 @@ class Shipper:
         self._heard_s = self._clock.monotonic()
         helpers = [asyncio.create_task(self._write(call)), asyncio.create_task(self._watch_silence(call))]
         try:
+            return await self._read(call)
+        finally:
+            call.cancel()
+            for helper in helpers:
+                helper.cancel()
+            for outcome in await asyncio.gather(*helpers, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    raise outcome
+
+    async def _read(self, call: Call) -> grpc.aio.AioRpcError | None:
+        try:
             while isinstance(answer := await call.read(), order_service_pb2.StreamCreateOrdersResponse):
                 self._take(answer)
             code = await call.code()
@@ -88,15 +104,10 @@ class Shipper:
         except grpc.aio.AioRpcError as error:
             return error
         except asyncio.CancelledError:
-            # Our own cancel of a silent call ends the read in the same way as a cancel of this task.
+            # A cancel of the call by one of the helpers ends the read in the same way as a cancel of this task.
             if not call.cancelled() or _is_being_cancelled():
                 raise
             return None
-        finally:
-            call.cancel()
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
 
     def _take(self, answer: order_service_pb2.StreamCreateOrdersResponse) -> None:
         now_s = self._heard_s = self._clock.monotonic()
@@ -112,10 +123,10 @@ class Shipper:
             self._patience = Patience(self._reconnect_s)
         self._patience.succeeded()
 
-    async def _write(self, call: grpc.aio.StreamStreamCall) -> None:  # type: ignore[type-arg]  # generic in stubs only
+    async def _write(self, call: Call) -> None:
         """Write rows as the window allows; a broken call is the reader's to report."""
         desk = self._desk
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        try:
             while not desk.is_finished:
                 job = desk.next_job(self._clock.monotonic()) if desk.in_flight_count < self._window else None
                 if job is not None:
@@ -123,6 +134,11 @@ class Shipper:
                 elif not desk.is_finished:
                     await self._wait_for_change()
             await call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            return
+        except Exception:
+            call.cancel()  # else the reader would wait for answers to rows that nobody sends
+            raise
 
     async def _wait_for_change(self) -> None:
         """Until an answer came or a delayed row is due."""
@@ -135,7 +151,7 @@ class Shipper:
             if timer is not None:
                 timer.cancel()
 
-    async def _watch_silence(self, call: grpc.aio.StreamStreamCall) -> None:  # type: ignore[type-arg]  # as above
+    async def _watch_silence(self, call: Call) -> None:
         while True:
             silent_s = self._clock.monotonic() - self._heard_s
             if self._desk.in_flight_count == 0:

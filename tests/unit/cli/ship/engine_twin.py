@@ -6,7 +6,7 @@ It runs in threads of its own, so that the command under test has its event loop
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import NoReturn
 
@@ -36,6 +36,7 @@ class EngineTwin:
         self.cut_after: list[int] = []
         self.answer_backwards_from = 0
         self.api_key = ""
+        self.on_row: Callable[[int], object] = lambda index: None
         self.log: list[tuple[str, int]] = []
         self.received: list[order_service_pb2.StreamCreateOrdersRequest] = []
         self.booked: list[str] = []
@@ -135,6 +136,7 @@ class _Orders(OrderServiceServicer):
         for item in request_iterator:
             twin.log.append(("received", item.index))
             twin.received.append(item)
+            twin.on_row(item.index)
             if item.order.reference in twin.defective:
                 _abort(context, defect_status())
             answer = twin.create(item.request_id, item.order)
@@ -145,6 +147,7 @@ class _Orders(OrderServiceServicer):
             held.append(order_service_pb2.StreamCreateOrdersResponse(index=item.index, result=answer))
             if len(held) < twin.answer_backwards_from:
                 continue
+            twin.answer_backwards_from = 0
             while held:
                 twin.log.append(("answered", held[-1].index))
                 yield held.pop()

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli.ship import ship
-from tests.unit.cli.ship.conftest import order_row, write_orders
 from tests.unit.cli.ship.engine_twin import RunningTwin
+from tests.unit.cli.ship.support import order_row, write_orders
 
 
 @pytest.fixture

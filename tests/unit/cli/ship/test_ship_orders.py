@@ -10,7 +10,7 @@ from crossdock.v1 import core_pb2
 from engine.cli.ship.columns import DEFAULT_COLUMNS, DEFAULT_MAPPING, ColumnMapping, field_of_path, read_header
 from engine.cli.ship.orders import OrderReader, Parsed, unit_price_fen
 from engine.cli.ship.problems import Problem, ShipError
-from tests.unit.cli.ship.conftest import HEADER, order_row
+from tests.unit.cli.ship.support import HEADER, order_row
 
 READER = OrderReader(read_header(HEADER, DEFAULT_MAPPING), DEFAULT_MAPPING)
 

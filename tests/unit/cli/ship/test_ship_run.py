@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import pytest
 from engine.cli.ship.problems import ShipError
 from engine.cli.ship.progress import locked
 from engine.cli.ship.summary import Summary
-from tests.unit.cli.ship.conftest import order_row, read_results
 from tests.unit.cli.ship.engine_twin import RunningTwin
+from tests.unit.cli.ship.support import order_row, read_results
 
 Ship = Callable[..., Summary]
 
@@ -65,12 +67,12 @@ def test_run_again_books_nothing_twice(ship_rows: Ship, engine: RunningTwin, tmp
 
 def test_repeat_goes_out_after_the_first_answer(ship_rows: Ship, engine: RunningTwin, tmp_path: Path) -> None:
     """A second line with the same order is sent when the first was answered, and shows the same order."""
-    summary = ship_rows([order_row("SO1"), order_row("SO2"), order_row("SO1")])
+    engine.twin.answer_backwards_from = 2
+    summary = ship_rows([order_row("SO1"), order_row("SO1"), order_row("SO2")])
 
-    log = engine.twin.log
-    assert log.index(("received", 4)) > log.index(("answered", 2))
-    first, _, third = read_results(tmp_path)
-    assert (third["order_id"], third["state"], third["error"]) == (first["order_id"], "BOOKED", "")
+    assert engine.twin.log.index(("received", 3)) > engine.twin.log.index(("answered", 2))
+    first, second, _ = read_results(tmp_path)
+    assert (second["order_id"], second["state"], second["error"]) == (first["order_id"], "BOOKED", "")
     assert (summary.repeated, summary.exit_code, summary.label_count) == (1, 0, 2)
 
 
@@ -113,6 +115,35 @@ def test_server_away_keeps_what_is_known(ship_rows: Ship, engine: RunningTwin, t
     assert "run the same command again" in summary.stopped
     assert (first["state"], first["waybill_number"]) == ("BOOKED", "SF0000000000001")
     assert second["error"] == third["error"] == "not answered"
+
+
+def test_stopped_by_a_signal(ship_rows: Ship, engine: RunningTwin, tmp_path: Path) -> None:
+    """Ctrl-C ends the run with 3 and a whole results.csv; the next run takes up what was left."""
+    engine.twin.answer_backwards_from = 1000
+    engine.twin.on_row = lambda index: os.kill(os.getpid(), signal.SIGINT) if index == 3 else None
+    stopped = ship_rows([order_row("SO1"), order_row("SO2")])
+    unanswered = [row["error"] for row in read_results(tmp_path)]
+    engine.twin.answer_backwards_from, engine.twin.on_row = 0, lambda index: None
+    again = ship_rows([order_row("SO1"), order_row("SO2")])
+
+    assert (stopped.exit_code, unanswered) == (3, ["not answered", "not answered"])
+    assert (again.exit_code, engine.twin.booked) == (0, ["SO1", "SO2"])
+
+
+def test_file_that_breaks_off(ship_rows: Ship, engine: RunningTwin, tmp_path: Path) -> None:
+    """A file that changes under the run ends it with what is known, instead of waiting for rows nobody sends."""
+
+    def damage(index: int) -> None:
+        if index == 2:
+            with (tmp_path / "orders.csv").open("r+b") as file:
+                file.seek(-20_000, os.SEEK_END)
+                file.write(b"\xff\xff")
+
+    engine.twin.on_row = damage
+    summary = ship_rows([order_row(f"SO{n}") for n in range(3000)])
+
+    assert summary.exit_code == 2
+    assert "cannot be read any more" in summary.stopped
 
 
 def test_unknown_api_key_stops_at_once(ship_rows: Ship, engine: RunningTwin) -> None:

@@ -7,6 +7,7 @@ while, and cancels. Between any two acts the engine may crash: what was in memor
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -265,10 +266,8 @@ class Booking(RuleBasedStateMachine):
         arrived = [(c, r, left) for left, c, r in self.in_transit if left <= seconds]
         self.in_transit = [(left - seconds, c, r) for left, c, r in self.in_transit if left > seconds]
         for carrier, reference, left in arrived:
-            try:
+            with suppress(Duplicate):
                 self.ledgers[carrier].book(reference, self.now - timedelta(seconds=seconds - left))
-            except Duplicate:
-                pass
 
     def apply(self, step: transitions.Step | None) -> None:
         if step is not None:

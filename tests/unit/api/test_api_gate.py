@@ -1,0 +1,97 @@
+"""Who calls: API keys by their hash, certificates by the names inside them, nobody by anything else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from engine.api.errors import Unauthenticated
+from engine.api.gate import Tenants
+from engine.core.policy.records import Tenant
+
+
+class Context:
+    """What gRPC tells about a connection."""
+
+    def __init__(self, **facts: bytes) -> None:
+        self._facts = {name: [value] for name, value in facts.items()}
+
+    def auth_context(self) -> Mapping[str, list[bytes]]:
+        """Property name -> values."""
+        return self._facts
+
+
+def digest(key: str) -> str:
+    """As it stands in the settings."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+TENANTS = Tenants(
+    [
+        Tenant("amber", (digest("old-key"), digest("new-key")), ()),
+        Tenant("birch", (), ("erp.birch.internal",)),
+    ],
+    {},
+)
+
+
+def find(tenants: Tenants, header: str = "", **facts: bytes) -> str:
+    """The tenant of a call with that header on such a connection."""
+    context: Any = Context(**facts)
+    return tenants.find({"authorization": header} if header else {}, context)
+
+
+@pytest.mark.parametrize("header", ["Bearer old-key", "Bearer new-key", "bearer new-key", "BEARER old-key"])
+def test_each_of_a_tenants_keys_is_the_tenant(header: str) -> None:
+    """Several keys serve rotation; the scheme's case does not matter."""
+    assert find(TENANTS, header) == "amber"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer", "Bearer ", "Bearer other", "Bearer  old-key", "Basic old-key", "old-key", f"Bearer {digest('old-key')}"],
+)
+def test_anything_else_is_nobody(header: str) -> None:
+    """A wrong scheme, a wrong key and the hash itself are refused alike, without quoting them."""
+    with pytest.raises(Unauthenticated) as caught:
+        find(TENANTS, header)
+
+    assert "old-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fact", ["x509_subject_alternative_name", "x509_common_name"])
+def test_a_name_in_the_certificate_is_the_tenant(fact: str) -> None:
+    """Alternative names and the common name both count."""
+    shown: dict[str, Any] = {fact: b"erp.birch.internal"}
+
+    assert find(TENANTS, **shown) == "birch"
+
+
+def test_a_name_elsewhere_on_the_connection_is_nobody() -> None:
+    """What gRPC says about the transport is no name of a certificate."""
+    with pytest.raises(Unauthenticated):
+        find(TENANTS, transport_security_type=b"erp.birch.internal")
+
+
+def test_a_name_that_is_no_text_is_nobody() -> None:
+    """Bytes that are no UTF-8 in a certificate do no harm."""
+    with pytest.raises(Unauthenticated):
+        find(TENANTS, x509_common_name=b"\xff\xfe")
+
+
+def test_a_wrong_key_is_not_made_good_by_a_certificate() -> None:
+    """Who shows a key is judged by it."""
+    with pytest.raises(Unauthenticated):
+        find(TENANTS, "Bearer other", x509_common_name=b"erp.birch.internal")
+
+
+def test_without_a_key_the_anonymous_tenant_calls() -> None:
+    """Where the settings allow it, a call without a key belongs to one tenant; a wrong key still to nobody."""
+    tenants = Tenants([], {}, anonymous="default")
+
+    assert find(tenants) == "default"
+    with pytest.raises(Unauthenticated):
+        find(tenants, "Bearer anything")
