@@ -15,7 +15,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -273,8 +274,8 @@ def _convert(raw: dict[str, Any], problems: list[str]) -> Settings | None:
 
 def _problems_of(value: object, wanted: Any, path: str) -> Iterator[str]:
     """What is wrong with a value, key by key, so that several mistakes are reported together."""
-    if isinstance(value, dict) and isinstance(wanted, type) and issubclass(wanted, _Section):
-        fields = {f.name: f for f in msgspec.structs.fields(wanted)}
+    if isinstance(value, dict) and (section := _section(wanted)) is not None:
+        fields = {f.name: f for f in msgspec.structs.fields(section)}
         where = f"{path}." if path else ""
         kind = "key" if path else "section"
         for key in value.keys() - fields.keys():
@@ -284,9 +285,9 @@ def _problems_of(value: object, wanted: Any, path: str) -> Iterator[str]:
                 yield from _problems_of(value[name], field.type, where + name)
             elif field.required:
                 yield f"{where}{name}: is missing; add it"
-    elif isinstance(value, list) and (element := _element(wanted)) is not None:
+    elif isinstance(value, list) and get_origin(wanted) is tuple and _section(get_args(wanted)[0]) is not None:
         for index, item in enumerate(value):
-            yield from _problems_of(item, element, f"{path}[{index}]")
+            yield from _problems_of(item, get_args(wanted)[0], f"{path}[{index}]")
     else:
         try:
             msgspec.convert(value, wanted)
@@ -294,24 +295,24 @@ def _problems_of(value: object, wanted: Any, path: str) -> Iterator[str]:
             yield f"{path}: {str(error).replace('`$', f'`{path}')}"
 
 
-def _element(wanted: Any) -> type[_Section] | None:
-    """The section that a list of sections is made of, None for other types."""
-    first = next(iter(get_args(wanted)), None)
-    return first if isinstance(first, type) and issubclass(first, _Section) else None
+def _section(wanted: Any) -> type[_Section] | None:
+    """The section that a type is, alone or beside None; None for other types."""
+    choices = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    return next((c for c in choices if isinstance(c, type) and issubclass(c, _Section)), None)
 
 
 def _cross_checks(settings: Settings) -> list[str]:
     found: list[str] = []
     for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65_535:
+        if not _is_host_port(listen):
             found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
     server = settings.server
     if bool(server.tls_certificate_file) != bool(server.tls_key_file):
         found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
     if server.client_ca_file and not server.tls_certificate_file:
         found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
-    if not server.tls_certificate_file and not server.allow_plaintext and not is_loopback(server.listen):
+    open_to_others = _is_host_port(server.listen) and not is_loopback(server.listen)
+    if open_to_others and not server.tls_certificate_file and not server.allow_plaintext:
         found.append(
             f"server.listen: {server.listen} is not loopback and there is no TLS; "
             "set tls_certificate_file and tls_key_file, or allow_plaintext = true behind a proxy that has TLS"
@@ -351,6 +352,11 @@ def _duplicates(section: str, names: list[str]) -> list[str]:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+
+
+def _is_host_port(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return bool(host) and port.isdecimal() and int(port) <= 65_535
 
 
 def is_loopback(listen: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ MASKED_KEYS = frozenset(
     """authorization api_key secret check_word app_secret password token name phone mobile street address
     email contact shipper recipient""".split()
 )
-_encode = msgspec.json.Encoder(enc_hook=repr).encode
+_encode = msgspec.json.Encoder().encode
 
 
 def configure(level: str, stream: Any = None) -> None:
@@ -44,13 +45,23 @@ def configure(level: str, stream: Any = None) -> None:
 
 
 def mask(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Replace values that name a secret or a person, at the top level and one below."""
+    """Replace values that name a secret or a person, however deep, and show structs by their masking repr."""
     for key, value in event.items():
-        if key.lower() in MASKED_KEYS:
-            event[key] = "***"
-        elif isinstance(value, dict):
-            event[key] = {k: "***" if str(k).lower() in MASKED_KEYS else v for k, v in value.items()}
+        event[key] = "***" if key.lower() in MASKED_KEYS else _shown(value)
     return event
+
+
+def _shown(value: object) -> object:
+    """Plain data as it is; the encoder would write every field of a struct, personal ones too."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(k): "***" if str(k).lower() in MASKED_KEYS else _shown(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(each) for each in value]
+    return f"{len(value)} bytes" if isinstance(value, bytes | bytearray) else repr(value)
 
 
 def logger() -> Any:

@@ -16,10 +16,10 @@ from typing import Any
 import grpc
 import msgspec
 import uuid_utils
-from crossdock_sdk import Party
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
+from crossdock_sdk import Party
 from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import Tenant
@@ -122,7 +122,9 @@ class Gate(grpc.aio.ServerInterceptor):
         if not handler.response_streaming:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **serializers)
         if handler.request_streaming:
-            inner = self._stream(method, lambda requests, context: handler.stream_stream(_all_readable(requests), context))
+            inner = self._stream(
+                method, lambda requests, context: handler.stream_stream(_all_readable(requests), context)
+            )
             return grpc.stream_stream_rpc_method_handler(inner, **serializers)
         inner = self._stream(method, lambda request, context: handler.unary_stream(_readable(request), context))
         return grpc.unary_stream_rpc_method_handler(inner, **serializers)

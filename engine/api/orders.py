@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import datetime, timedelta
 
 import grpc
-from crossdock_sdk import Address, Contact, Party
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from crossdock_sdk import Address, Contact, Party
 from engine.api import validation
 from engine.api.convert.candidates import write_candidate, write_event
 from engine.api.convert.orders import STATES_READ, read_draft, write_address, write_order

@@ -138,8 +138,8 @@ class Sandbox:
         self.server = f"127.0.0.1:{ports['grpc_port']}"
         self.http = f"http://127.0.0.1:{ports['http_port']}"
 
-    async def warm_engine(self, environment: Mapping[str, str] | None = None) -> None:
-        """Load the next engine's code now, so that `start_engine` has only to let it begin."""
+    async def warm_engine(self, environment: Mapping[str, str] | None = None) -> int:
+        """Load the next engine's code now, so that `start_engine` has only to let it begin; its process id."""
         await _stop(self._standby)
         self._standby_environment = dict(environment or {})
         self._standby = await _spawn(
@@ -147,6 +147,7 @@ class Sandbox:
             self.folder / "engine.log",
             {"CROSSDOCK_CONFIG": str(self.config_path), **(environment or {})},
         )
+        return self._standby.pid
 
     async def wait_engine(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait until the engine has ended; its exit code, minus the signal's number if one killed it.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from zoneinfo import ZoneInfo
 from typing import TypeVar, TypeVarTuple
+from zoneinfo import ZoneInfo
 
 import anyio
 import anyio.to_thread
@@ -39,6 +39,7 @@ from engine.labels import (
     render,
 )
 from engine.labels.carrier_pdf import fit_carrier_pdf
+from engine.labels.layout import lay_out
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store
@@ -323,10 +324,19 @@ def _make_batch(
     made: list[bytes | LabelUnavailable] = []
     for items in batch:
         try:
+            if merged is not None and len(items) > 1:
+                _check(items, spec, fonts)
             made.append(b"".join([_make(item, spec, fonts, merged) for item in items]))
         except LabelError as error:
             made.append(_unavailable(error))
     return made
+
+
+def _check(items: Sequence[MergeItem], spec: LabelSpec, fonts: FontSet) -> None:
+    """All pieces of an order or none: a page that has gone into the file cannot be taken out. Raises LabelError."""
+    for item in items:
+        if isinstance(item, LabelContent):
+            lay_out(item, spec.size, spec.dpi, fonts)
 
 
 def _make(item: MergeItem, spec: LabelSpec, fonts: FontSet, merged: MergedPdf | None) -> bytes:

@@ -19,11 +19,15 @@ MISHAPS = (
     "silence_share",
 )
 CARRIERS = ("sf", "zto")
-CRASH_SHARE = 0.4
-"""Kills at a named point; the others come from outside, at any instant."""
+PASSED = tuple(point for point in POINTS if point != "label_fetched")
+"""Points that a storm's clients reach: they ask for no labels."""
+
+CRASH_SHARE = 0.5
+"""Lives that are to end at a named point; the others are ended from outside, at any instant."""
 
 LONGEST_S = 1.5
-"""The longest an engine lives when nothing ends it before."""
+POINT_LONGEST_S = 3.0
+"""The longest an engine lives when nothing ends it before; a point may need faults to be passed."""
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -56,10 +60,11 @@ def lives(random: Random, count: int) -> Iterator[Life]:
     """`count` lives of an engine."""
     for _ in range(count):
         faults = {carrier: _faults(random) for carrier in CARRIERS}
-        crash_at = ""
         if random.random() < CRASH_SHARE:
-            crash_at = f"{random.choice(POINTS)}:{random.randint(1, 6)}"
-        yield Life(crash_at, random.uniform(0.02, LONGEST_S), faults)
+            crash_at = f"{random.choice(PASSED)}:{random.randint(1, 4)}"
+            yield Life(crash_at, POINT_LONGEST_S, faults)
+        else:
+            yield Life("", random.uniform(0.02, LONGEST_S), faults)
 
 
 def wishes(random: Random, prefix: str) -> Iterator[Wish]:

@@ -232,7 +232,7 @@ async def house(
     finally:
         await scene.crash()
     sequences = [e.sequence for e in await scene.events()]
-    assert sequences == list(range(1, len(sequences) + 1))
+    assert sequences == list(range(sequences[0], sequences[-1] + 1)) if sequences else True
     owners = [s.reference.rpartition("-")[0] for ledger in scene.network.ledgers.values() for s in ledger.live]
     assert len(owners) == len(set(owners)), "an order has two live bookings"
 

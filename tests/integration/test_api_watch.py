@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,7 +13,7 @@ import pytest
 
 from crossdock.v1 import core_pb2, order_service_pb2
 from tests.integration.kit import State, booked, only, order, refusal
-from tests.integration.world import World
+from tests.integration.world import World, running_world
 
 pytestmark = pytest.mark.anyio
 pb = order_service_pb2
@@ -148,6 +150,22 @@ async def test_an_invented_cursor_is_refused(world: World, cursor: str) -> None:
     status = await refusal(watcher.call.read())
 
     assert (status.code, status.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CURSOR_INVALID")
+
+
+async def test_a_cursor_whose_successors_are_gone_is_refused(tmp_path: Path) -> None:
+    """After old events were purged an old cursor is CURSOR_EXPIRED; `0` starts with what is left."""
+    async with running_world(tmp_path) as world:
+        await booked(world.caller(), "watch-old")
+        tomorrow = world.engine.clock.now() + timedelta(days=1)
+        await world.engine.store.purge(keys_before=tomorrow, events_before=tomorrow)
+        await booked(world.caller(), "watch-new")
+
+        status = await refusal(Watcher(world, "1").call.read())
+        [first] = await Watcher(world, "0").take(1)
+
+        assert (status.code, status.reason) == (grpc.StatusCode.OUT_OF_RANGE, "CURSOR_EXPIRED")
+        assert status.info.metadata["oldestCursor"] == first.cursor
+        assert first.event.reference == "watch-new"
 
 
 async def test_a_watcher_that_leaves_is_forgotten(world: World) -> None:

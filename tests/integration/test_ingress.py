@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -36,6 +37,17 @@ async def test_a_serving_engine_is_healthy(world: World, path: str) -> None:
     answer = await world.http.get(path)
 
     assert answer.status_code == 200
+
+
+async def test_answers_do_not_wait_for_acknowledgements(world: World) -> None:
+    """Thirty requests on a kept connection take far less than thirty of TCP's delayed acknowledgements (40 ms)."""
+    await world.http.get("/healthz")
+    started = time.monotonic()
+
+    for _ in range(30):
+        await world.http.get("/healthz")
+
+    assert time.monotonic() - started < 1.0
 
 
 async def test_the_metrics_are_read_by_prometheus(world: World) -> None:

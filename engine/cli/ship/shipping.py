@@ -8,7 +8,7 @@ sending the unanswered rows one by one, so that it cannot hold up the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
@@ -17,8 +17,8 @@ from crossdock.v1 import order_service_pb2
 from engine.cli.ship.channel import Endpoint, Stubs
 from engine.cli.ship.desk import Desk, Job
 from engine.cli.ship.patience import Patience
-from engine.cli.ship.problems import Problem
-from engine.cli.ship.wire import final_error, gave_up, is_defect
+from engine.cli.ship.problems import Problem, ShipError, reason_of
+from engine.cli.ship.wire import final_error, gave_up, is_defect, needs_single_calls, status_of
 from engine.clock import Clock
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Shipper:
                 return
             if error is not None and (final := final_error(self._to.server, error)) is not None:
                 raise final
-            if error is not None and is_defect(error):
+            if error is not None and needs_single_calls(error):
                 await self._one_by_one()
             self._desk.send_again()
             await self._pause(error)
@@ -170,25 +170,37 @@ class Shipper:
 
     async def _one_by_one(self) -> None:
         """Send every unanswered row in a call of its own; those the engine fails on get that as their result."""
-        limit = asyncio.Semaphore(SINGLE_CONCURRENCY)
-        async with asyncio.TaskGroup() as group:
-            for job in self._desk.in_flight():
-                group.create_task(self._single(job, limit))
+        jobs = iter(self._desk.in_flight())
+        finals = await asyncio.gather(*(self._singles(jobs) for _ in range(SINGLE_CONCURRENCY)))
+        for final in filter(None, finals):
+            raise final
 
-    async def _single(self, job: Job, limit: asyncio.Semaphore) -> None:
-        request = order_service_pb2.CreateOrderRequest(request_id=job.request_id, order=job.order)
-        async with limit:
+    async def _singles(self, jobs: Iterator[Job]) -> ShipError | None:
+        """Take jobs one after the other; why no further call is of use, None when all were tried."""
+        for job in jobs:
             try:
-                created = await self._stubs.orders.CreateOrder(
-                    request, metadata=self._to.metadata, timeout=SINGLE_TIMEOUT_S
-                )
-                answer = order_service_pb2.OrderResult(created=created)
+                await self._single(job)
             except grpc.aio.AioRpcError as error:
-                if is_defect(error):
-                    self._desk.failed_by(job.line, _defect(error))
-                    self._succeeded()
-                # Everything else is about the way there: the row stays unanswered and goes out with the others.
-                return
+                if (final := final_error(self._to.server, error)) is not None:
+                    return final
+                self._take_single_error(job, error)
+        return None
+
+    def _take_single_error(self, job: Job, error: grpc.aio.AioRpcError) -> None:
+        """A defect or a refusal is the row's result; anything else is about the way there and leaves it unanswered."""
+        status = status_of(error)
+        if is_defect(error):
+            self._desk.failed_by(job.line, _defect(error))
+            self._succeeded()
+        elif reason_of(status):
+            answer = order_service_pb2.OrderResult(status=status)
+            if self._desk.answered(job.line, answer, self._clock.monotonic()):
+                self._succeeded()
+
+    async def _single(self, job: Job) -> None:
+        request = order_service_pb2.CreateOrderRequest(request_id=job.request_id, order=job.order)
+        call = self._stubs.orders.CreateOrder(request, metadata=self._to.metadata, timeout=SINGLE_TIMEOUT_S)
+        answer = order_service_pb2.OrderResult(created=await call)
         if self._desk.answered(job.line, answer, self._clock.monotonic()):
             self._succeeded()
 

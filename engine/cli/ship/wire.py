@@ -30,7 +30,16 @@ def is_defect(error: grpc.aio.AioRpcError) -> bool:
     code = error.code()
     if code is grpc.StatusCode.INTERNAL:
         return reason_of(status_of(error)) == "INTERNAL"
-    return code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.DATA_LOSS)
+    return code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
+
+
+def needs_single_calls(error: grpc.aio.AioRpcError) -> bool:
+    """Whether calls of one row each must find out what broke the stream.
+
+    Besides a defect that is any INTERNAL: a write that meets the end of a call makes grpc.aio report `Internal error
+    from Core` in place of the server's own status, be it UNAUTHENTICATED or a defect.
+    """
+    return error.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT) or is_defect(error)
 
 
 def final_error(server: str, error: grpc.aio.AioRpcError) -> ShipError | None:

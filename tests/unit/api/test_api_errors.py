@@ -51,6 +51,7 @@ KNOWN: dict[str, tuple[Exception, int, str]] = {
     "page": (errors.PageTokenInvalid(), code_pb2.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     "cursor": (errors.CursorInvalid(), code_pb2.INVALID_ARGUMENT, "CURSOR_INVALID"),
     "old cursor": (errors.CursorExpired(7), code_pb2.OUT_OF_RANGE, "CURSOR_EXPIRED"),
+    "slow watcher": (errors.WatcherTooSlow("7"), code_pb2.RESOURCE_EXHAUSTED, "WATCHER_TOO_SLOW"),
     "store": (StoreError("disk full"), code_pb2.UNAVAILABLE, "STORE_UNAVAILABLE"),
     "nameless": (Unauthenticated("x"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
     "draining": (Draining("x"), code_pb2.UNAVAILABLE, "ENGINE_DRAINING"),

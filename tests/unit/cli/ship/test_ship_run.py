@@ -166,11 +166,13 @@ def test_overloaded_engine_gets_the_row_again(ship_rows: Ship, engine: RunningTw
 def test_row_the_engine_fails_on_costs_only_itself(ship_rows: Ship, engine: RunningTwin, tmp_path: Path) -> None:
     """A defect that breaks the whole stream ends as one row's error; the others ship."""
     engine.twin.defective.add("SO3")
+    engine.twin.invalid["SO5"] = (("order.recipient.address.city", "is unknown; give a city"),)
     summary = ship_rows([order_row(f"SO{n}") for n in range(6)])
 
-    row = read_results(tmp_path)[3]
-    assert row["error"].startswith("the engine failed on this row")
-    assert (summary.shipped, summary.exit_code) == (5, 1)
+    rows = read_results(tmp_path)
+    assert rows[3]["error"].startswith("the engine failed on this row")
+    assert (rows[5]["column"], rows[5]["error"]) == ("市", "is unknown")
+    assert (summary.shipped, summary.exit_code) == (4, 1)
 
 
 def test_open_rows_are_followed(ship_rows: Ship, engine: RunningTwin, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from engine.core.policy.routing import (
     Question,
     RuleEffect,
     Tariff,
+    blamed_field,
     route,
     tariff_price,
 )
@@ -119,9 +120,30 @@ def test_an_account_says_everything_that_excludes_it() -> None:
     """All reasons at once, not the first one found."""
     wish = RoutingWish(allowed=("beta",), excluded=("alpha",))
 
-    found = asked(draft(recipient=ABROAD, routing=wish, options=Options(pickup=True)), carrier())
+    fields = ("shipper.contact.company",)
+    found = asked(draft(routing=wish, options=Options(pickup=True)), carrier(required_fields=fields))
 
     assert len(found[0].exclusions) == 4
+
+
+def test_a_carrier_that_does_not_ship_there_needs_nothing_else() -> None:
+    """Which options it could not be told does not matter any more."""
+    found = asked(draft(recipient=ABROAD, options=Options(pickup=True)), carrier())
+
+    assert found[0].exclusions == ("Alpha does not ship to US",)
+
+
+@pytest.mark.parametrize(
+    ("order", "field"),
+    [
+        (draft(recipient=ABROAD), "recipient.address.country_code"),
+        (draft(shipper=ABROAD), "shipper.address.country_code"),
+        (draft(options=Options(pickup=True)), ""),
+    ],
+)
+def test_one_field_is_blamed_only_when_no_carrier_can_serve_it(order: OrderDraft, field: str) -> None:
+    """Otherwise each carrier has its own reasons."""
+    assert blamed_field(order, {"alpha": carrier()}) == field
 
 
 def test_a_sound_account_is_a_candidate_with_its_reasons() -> None:
@@ -193,8 +215,9 @@ PRICES = {
 )
 def test_candidates_are_ranked(fields: Any, wish: RoutingWish, best_first: list[str]) -> None:
     """Preference of the caller, of the rules, then price (unknown last), then priority."""
-    accounts = (AccountFacts("gamma-1", "gamma", 3), AccountFacts("beta-1", "beta", 2), AccountFacts("alpha-1", "alpha", 1))
-    manifests = [carrier(code) for code in ("alpha", "beta", "gamma")]
+    codes = ("alpha", "beta", "gamma")
+    accounts = tuple(AccountFacts(f"{code}-1", code, n) for n, code in reversed(list(enumerate(codes))))
+    manifests = [carrier(code) for code in codes]
 
     found = asked(draft(routing=wish), *manifests, accounts=accounts, **fields)
 

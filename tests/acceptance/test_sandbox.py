@@ -1,0 +1,78 @@
+"""The sandbox keeps its house: state survives, children do not outlive whoever started them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.harness import eventually, parcel_order, world
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(90)]
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from engine.cli.sandbox import running_sandbox
+
+async def hold():
+    async with running_sandbox(Path(sys.argv[1])) as sandbox:
+        pids = [s.process.pid for s in sandbox.simulators.values()]
+        print(sandbox.engine_pid, await sandbox.warm_engine(), *pids, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    """SIGKILL of the process that holds the sandbox: engine, standby and simulators end too."""
+
+    async def play() -> None:
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLDER, str(tmp_path), stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert holder.stdout is not None
+            async with asyncio.timeout(40.0):
+                pids = [int(pid) for pid in (await holder.stdout.readline()).split()]
+        finally:
+            holder.kill()
+            await holder.wait()
+
+        async def all_gone() -> bool:
+            return not any(_runs(pid) for pid in pids)
+
+        assert len(pids) == 4
+        assert await eventually(all_gone, 20.0)
+
+    asyncio.run(play())
+
+
+def test_state_survives_the_sandbox(tmp_path: Path) -> None:
+    """Started again in the same folder, engine and simulators remember what was booked."""
+
+    async def play() -> None:
+        async with world(tmp_path) as w:
+            before = await w.create(parcel_order("kept"))
+        async with world(tmp_path) as w:
+            after = await w.get(before)
+            again = await w.create(parcel_order("new"))
+
+        assert after.booking.waybill_number == before.booking.waybill_number
+        assert again.booking.waybill_number != before.booking.waybill_number
+
+    asyncio.run(play())
+
+
+def _runs(pid: int) -> bool:
+    """Whether it is there and no zombie of ours."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,260 @@
+"""What a caller can ask of orders: keys and replays, twins, refusals, reading, pages, quotes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from crossdock_sdk import Contact, ErrorClass, Money, Parcel, Party
+from engine.core.errors import (
+    KeyReused,
+    NoEligibleCarrier,
+    OrderInvalid,
+    OrderNotFound,
+    Overloaded,
+    PageTokenInvalid,
+)
+from engine.core.policy.records import OrderState, RoutingWish
+from engine.store.port import OrderFilter
+from tests.fakes.carrier import answer, manifest, refuse, silent
+from tests.fakes.house import PARTY, TENANT, House, draft, house
+
+pytestmark = pytest.mark.anyio
+
+ALPHA, BETA = manifest("alpha"), manifest("beta")
+
+
+async def test_the_same_request_gets_the_same_order() -> None:
+    """Nothing is booked twice; the answer says that it is a replay."""
+    async with house(ALPHA) as scene:
+        first = await scene.create()
+        again = await scene.create()
+
+    assert (first.replayed, again.replayed) == (False, True)
+    assert again.order == first.order
+    assert scene.network.count("alpha", "book") == 1
+    assert scene.heard.accepted == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("request_id", "reference", "key"), [("request-A1", "A2", "request_id"), ("other", "A1", "order.reference")]
+)
+async def test_a_key_with_another_body_is_refused(request_id: str, reference: str, key: str) -> None:
+    """It names the key and the order that holds it; nothing is stored."""
+    async with house(ALPHA) as scene:
+        first = await scene.create("A1")
+        with pytest.raises(KeyReused, match=key) as refusal:
+            await scene.create(reference, request_id=request_id, parcels=(Parcel(9000),))
+
+    assert (refusal.value.key, refusal.value.order_id) == (key, first.order.order.order_id)
+    assert scene.heard.refused == ["IDEMPOTENCY_KEY_REUSED"]
+
+
+async def test_the_reference_alone_is_a_key() -> None:
+    """A caller that lost its request_id gets its order all the same."""
+    async with house(ALPHA) as scene:
+        first = await scene.create("A1")
+        again = await scene.create("A1", request_id="")
+
+    assert (again.replayed, again.order.order.order_id) == (True, first.order.order.order_id)
+
+
+async def test_twins_at_the_same_moment_make_one_booking() -> None:
+    """Fifty at once: one executes, all get its order."""
+    async with house(ALPHA) as scene:
+        twins = [scene.orders.create(TENANT, draft(), request_id="r", deadline_s=30.0) for _ in range(50)]
+        created = await scene.run(asyncio.gather(*twins))
+
+    assert {c.order.order.order_id for c in created} == {created[0].order.order.order_id}
+    assert {c.order.order.state for c in created} == {OrderState.BOOKED}
+    assert sorted(c.replayed for c in created) == [False] + [True] * 49
+    assert (scene.network.count("alpha", "book"), len(scene.network.live)) == (1, 1)
+
+
+async def test_a_replay_is_answered_also_when_no_carrier_could_take_it_any_more() -> None:
+    """The configuration has changed since; the order has not."""
+    async with house(ALPHA) as scene:
+        first = await scene.create()
+        scene.router.accounts = ()
+        again = await scene.create()
+
+    assert (again.replayed, again.order) == (True, first.order)
+
+
+async def test_tenants_do_not_share_keys() -> None:
+    """The same request_id and reference of another tenant is another order."""
+    async with house(ALPHA) as scene:
+        mine = await scene.create()
+        theirs = await scene.run(scene.orders.create("other", draft(), request_id="request-A1", deadline_s=30.0))
+
+    assert theirs.replayed is False
+    assert theirs.order.order.order_id != mine.order.order.order_id
+
+
+async def test_an_invalid_order_is_refused_before_anything_is_stored() -> None:
+    """All violations at once; neither store nor carrier hears of it."""
+    async with house(ALPHA) as scene:
+        wrong = Party(Contact("", "12"), PARTY.address)
+        with pytest.raises(OrderInvalid) as refusal:
+            await scene.create(recipient=wrong)
+        known = await scene.store.get_order_by_reference(TENANT, "A1")
+
+    assert {v.field for v in refusal.value.violations} == {"recipient.contact.name", "recipient.contact.phone"}
+    assert (known, scene.network.sent, scene.heard.refused) == (None, [], ["ORDER_INVALID"])
+
+
+async def test_an_order_that_no_carrier_can_take_is_refused_with_every_reason() -> None:
+    """Each account says why; nothing is stored."""
+    async with house(ALPHA, BETA) as scene:
+        with pytest.raises(NoEligibleCarrier, match=r"alpha-1: .*excluded.*beta-1: .*excluded"):
+            await scene.create(routing=RoutingWish(excluded=("alpha", "beta")))
+        known = await scene.store.get_order_by_reference(TENANT, "A1")
+
+    assert (known, scene.heard.refused) == (None, ["NO_ELIGIBLE_CARRIER"])
+
+
+async def test_more_open_bookings_than_allowed_are_shed_at_once() -> None:
+    """With the time after which to come back; nothing is stored."""
+    async with house(ALPHA, max_open=1) as scene:
+        scene.network.hold("alpha", "book")
+        first = asyncio.ensure_future(scene.create("A1"))
+        await scene.pass_time(0.0)
+        with pytest.raises(Overloaded) as refusal:
+            await scene.create("A2")
+        scene.network.release()
+        await first
+
+    assert refusal.value.retry_after_s > 0
+    assert scene.heard.refused == ["ENGINE_OVERLOADED"]
+
+
+async def test_an_order_is_found_by_id_and_by_reference() -> None:
+    """And by its own tenant only."""
+    async with house(ALPHA) as scene:
+        created = await scene.create()
+        order_id = created.order.order.order_id
+        found = [await scene.orders.get(TENANT, order_id=order_id), await scene.orders.get(TENANT, reference="A1")]
+        for wrong in ({"order_id": order_id}, {"reference": "A1"}):
+            with pytest.raises(OrderNotFound):
+                await scene.orders.get("other", **wrong)
+
+    assert found == [created.order] * 2
+
+
+async def test_pages_show_every_order_once() -> None:
+    """The token leads on; the last page has none."""
+    async with house(ALPHA) as scene:
+        made = [(await scene.create(f"A{n}")).order.order.order_id for n in range(5)]
+        seen: list[str] = []
+        tokens = [""]
+        while tokens[-1] or len(tokens) == 1:
+            page, token = await scene.orders.page(TENANT, OrderFilter(), page_size=2, page_token=tokens[-1])
+            seen += [o.order.order_id for o in page]
+            tokens.append(token)
+
+    assert seen == sorted(made)
+    assert len(tokens) == 4
+
+
+@pytest.mark.parametrize(("asked", "got"), [(0, 50), (10_000, 60), (3, 3)])
+async def test_a_page_has_a_default_and_a_largest_size(asked: int, got: int) -> None:
+    """Unset means 50; more than the largest is cut."""
+    async with house(ALPHA) as scene:
+        for n in range(60):
+            await scene.create(f"A{n}")
+        page, _ = await scene.orders.page(TENANT, OrderFilter(), page_size=asked, page_token="")
+
+    assert len(page) == got
+
+
+async def _token(scene: House) -> str:
+    for n in range(2):
+        await scene.create(f"A{n}")
+    _, token = await scene.orders.page(TENANT, OrderFilter(), page_size=1, page_token="")
+    return token
+
+
+@pytest.mark.parametrize("spoil", [lambda t: "nonsense", lambda t: t[:-1] + "x", lambda t: t[1:]])
+async def test_a_token_that_was_not_given_is_refused(spoil) -> None:  # type: ignore[no-untyped-def]
+    """Guessed, changed or cut."""
+    async with house(ALPHA) as scene:
+        token = spoil(await _token(scene))
+        with pytest.raises(PageTokenInvalid):
+            await scene.orders.page(TENANT, OrderFilter(), page_size=1, page_token=token)
+
+
+async def test_a_token_belongs_to_its_filter() -> None:
+    """Else a listing would silently go on with other orders."""
+    async with house(ALPHA) as scene:
+        token = await _token(scene)
+        with pytest.raises(PageTokenInvalid):
+            await scene.orders.page(TENANT, OrderFilter(reference_prefix="A"), page_size=1, page_token=token)
+
+
+async def test_a_quote_tells_every_candidate_and_books_nothing() -> None:
+    """With live prices, ranked by them."""
+    async with house(ALPHA, BETA) as scene:
+        scene.network.script("beta", "quote", answer(price=900))
+        normal, considered = await scene.run(scene.orders.quote(TENANT, draft(), live=True, deadline_s=5.0))
+        known = await scene.store.get_order_by_reference(TENANT, "A1")
+
+    assert [(c.candidate.carrier, c.freight, c.freight_is_live) for c in considered] == [
+        ("beta", Money("CNY", 900), True),
+        ("alpha", Money("CNY", 1200), True),
+    ]
+    assert (normal.reference, known, scene.network.live) == ("A1", None, [])
+
+
+async def test_a_quote_of_an_invalid_order_says_what_is_wrong() -> None:
+    """As creating it would."""
+    async with house(ALPHA) as scene:
+        with pytest.raises(OrderInvalid):
+            await scene.orders.quote(TENANT, draft(parcels=(Parcel(0),)), live=False, deadline_s=5.0)
+
+
+async def test_without_live_prices_no_carrier_is_asked() -> None:
+    """What is known already is enough."""
+    async with house(ALPHA) as scene:
+        await scene.orders.quote(TENANT, draft(), live=False, deadline_s=5.0)
+
+    assert scene.network.sent == []
+
+
+async def test_prices_of_a_lane_are_remembered_for_a_while() -> None:
+    """One question a lane and half kilogram; asked again when they are old."""
+    async with house(ALPHA) as scene:
+        await scene.run(scene.orders.quote(TENANT, draft(), live=True, deadline_s=5.0))
+        weighing = [draft(parcels=(Parcel(weight_g),)) for weight_g in (450, 500, 501)]
+        known = [scene.prices.known(order).get(("alpha-1", "std")) for order in weighing]
+        scene.clock.advance(3601.0)
+        old = scene.prices.known(draft())
+
+    assert [price is not None for price in known] == [True, True, False]
+    assert old == {}
+
+
+@pytest.mark.parametrize(
+    ("act", "excluded"),
+    [(refuse(ErrorClass.NO_SERVICE, text="停发"), True), (refuse(ErrorClass.TEMPORARY), False), (silent(), False)],
+    ids=["no service", "failed", "silent"],
+)
+async def test_only_a_clear_refusal_of_a_price_excludes_a_carrier(act, excluded: bool) -> None:  # type: ignore[no-untyped-def]
+    """A carrier that does not answer costs its price, never the candidate."""
+    async with house(ALPHA, BETA) as scene:
+        scene.network.script("alpha", "quote", act)
+        _, considered = await scene.run(scene.orders.quote(TENANT, draft(), live=True, deadline_s=5.0))
+
+    alpha = next(c for c in considered if c.candidate.carrier == "alpha")
+    assert alpha.exclusions == (("Alpha: 停发",) if excluded else ())
+    assert alpha.freight is None
+
+
+async def test_with_live_prices_configured_the_cheapest_carrier_books() -> None:
+    """The price is asked before the booking, and decides."""
+    async with house(ALPHA, BETA, live_prices=True) as scene:
+        scene.network.script("beta", "quote", answer(price=900))
+        created = await scene.create()
+
+    assert created.order.order.booking is not None
+    assert created.order.order.booking.carrier == "beta"

@@ -1,0 +1,244 @@
+"""Settings: every mistake is named with key and remedy, all at once; environment and secret files on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config import AccountSettings, ConfigError, PartySettings, Settings, is_loopback, load
+
+DIGEST = "0123456789abcdef" * 4
+ACCOUNT = '[[account]]\nid = "sf-main"\ncarrier = "sf"\n'
+
+
+def read(text: str, tmp_path: Path, **environment: str) -> Settings:
+    """The settings of a file with this text."""
+    path = tmp_path / "crossdock.toml"
+    path.write_text(text, "utf-8")
+    return load(path, environment)
+
+
+def problems(text: str, tmp_path: Path, **environment: str) -> list[str]:
+    """What is wrong with it."""
+    with pytest.raises(ConfigError) as refusal:
+        read(text, tmp_path, **environment)
+    assert str(refusal.value) == "\n".join(refusal.value.problems)
+    return refusal.value.problems
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    """They are sound by themselves."""
+    assert load(None, {}) == Settings()
+
+
+ONE_WRONG = [
+    ("[serve]", "serve: no such section", "known: server"),
+    ("[server]\nlisten_on = 1", "server.listen_on: no such key", "known: listen"),
+    ("[server]\nlisten = 5", "server.listen: Expected `str`, got `int`", "engine/README.md"),
+    ("[booking]\nreview_after_s = 'soon'", "booking.review_after_s: Expected `float`", "engine/README.md"),
+    ("[labels]\nextra_fonts = [1]", "labels.extra_fonts: Expected `str`, got `int` - at `labels.extra_fonts[0]`", ""),
+    ("[account]\nid = 'x'", "account: Expected `array`, got `object`", "engine/README.md"),
+    ("account = ['x']", "account[0]: Expected `object`, got `str`", "engine/README.md"),
+    ("[[account]]\nid = 'x'", "account[0].carrier: is missing", "add it"),
+    ("[[account]]\nid = 5\ncarrier = 'sf'", "account[0].id: Expected `str`", "engine/README.md"),
+    (ACCOUNT + "settings = 'x'", "account[0].settings: Expected `object`", "engine/README.md"),
+    (ACCOUNT + "settings.a = 5", "account[0].settings: Expected `str`", "engine/README.md"),
+    (ACCOUNT * 2, "account sf-main: stands 2 times", "unique"),
+    (
+        ACCOUNT + "[[account.tariff]]\nprovinces = ['*']\nfirst_price = 1\nstep_weight_g = 1\nstep_price = 1",
+        "account[0].tariff[0].first_weight_g: is missing",
+        "add it",
+    ),
+    ("[[tenant]]\nname = 'a'\n[[tenant]]\nname = 'a'", "tenant a: stands 2 times", "unique"),
+    ("[[tenant]]\nname = 'a'\napi_key_sha256 = ['abc']", "tenant a: api_key_sha256", "hash-key"),
+    (f"[[tenant]]\nname = 'a'\napi_key_sha256 = ['{'z' * 64}']", "tenant a: api_key_sha256", "hash-key"),
+    (
+        f"[[tenant]]\nname = 'a'\napi_key_sha256 = ['{DIGEST}']\n"
+        f"[[tenant]]\nname = 'b'\napi_key_sha256 = ['{DIGEST.upper()}']",
+        "tenant b: api_key_sha256 is also tenant a's",
+        "give each its own",
+    ),
+    (
+        "[[tenant]]\nname = 'a'\ncertificate_names = ['x']\n[[tenant]]\nname = 'b'\ncertificate_names = ['x']",
+        "tenant b: certificate_names is also tenant a's",
+        "give each its own",
+    ),
+    (
+        "[[tenant]]\nname = 'a'\n[tenant.shipper]\nname = 'x'\nprovince = 'x'\ncity = 'x'\nstreet = 'x'",
+        "tenant[0].shipper.phone: is missing",
+        "add it",
+    ),
+    ("[[rule]]\nname = 'r'\nwhen = 'true'\n" * 2, "rule r: stands 2 times", "unique"),
+    ("[server]\nlisten = 'here'", "server.listen: 'here' is not HOST:PORT", "write for example"),
+    ("[ingress]\nlisten = '127.0.0.1:99999'", "ingress.listen: '127.0.0.1:99999' is not HOST:PORT", "write"),
+    ("[server]\ntls_key_file = 'k'", "server.tls_certificate_file, server.tls_key_file: one is missing", "give both"),
+    ("[server]\nclient_ca_file = 'c'", "server.client_ca_file: client certificates need TLS", "set tls_"),
+    ("[server]\nlisten = '0.0.0.0:1'", "server.listen: 0.0.0.0:1 is not loopback", "allow_plaintext"),
+    ("[log]\nlevel = 'loud'", "log.level: 'loud'", "use debug"),
+    ("[server", "is not TOML", "correct the line"),
+]
+
+
+@pytest.mark.parametrize(("text", "what", "remedy"), ONE_WRONG, ids=[e[1][:40] for e in ONE_WRONG])
+def test_a_mistake_is_named_with_its_key_and_remedy(text: str, what: str, remedy: str, tmp_path: Path) -> None:
+    """One line a problem."""
+    (problem,) = problems(text, tmp_path)
+
+    assert what in problem
+    assert remedy in problem
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    """Across sections and within one."""
+    text = "[serve]\n[server]\nlisten = 5\nreflect = true\nfoo = 1\n[log]\nlevel = 5\n[[account]]\nid = 'x'\n"
+
+    found = problems(text, tmp_path, CROSSDOCK_ACCOUNT__NOBODY__KEY="x", CROSSDOCK_NONSENSE="1")
+
+    keys = ("serve:", "server.listen:", "server.reflect:", "server.foo:", "log.level:", "account[0].carrier:")
+    assert [k for k in keys if not any(p.startswith(k) for p in found)] == []
+    assert len(found) == len(keys) + 2
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Missing, or no text."""
+    (tmp_path / "odd.toml").write_bytes(b"\xff\xfe")
+
+    for name, what in (("gone.toml", "cannot be read"), ("odd.toml", "is not TOML in UTF-8")):
+        with pytest.raises(ConfigError, match=rf"{name}: {what}"):
+            load(tmp_path / name, {})
+
+
+def test_the_environment_overlays_the_file(tmp_path: Path) -> None:
+    """Text stays text, everything else is read as TOML would."""
+    settings = read(
+        "[server]\nlisten = '127.0.0.1:1'\n",
+        tmp_path,
+        CROSSDOCK_SERVER__LISTEN="127.0.0.1:2",
+        CROSSDOCK_SERVER__REFLECTION="false",
+        CROSSDOCK_BOOKING__REVIEW_AFTER_S="12.5",
+        CROSSDOCK_LABELS__EXTRA_FONTS='["a.ttf"]',
+        CROSSDOCK_STORE__PATH="7",
+        CROSSDOCK_CONFIG="not a setting",
+        OTHER="x",
+    )
+
+    assert (settings.server.listen, settings.server.reflection) == ("127.0.0.1:2", False)
+    assert settings.booking.review_after_s == 12.5
+    assert (settings.labels.extra_fonts, settings.store.path) == (("a.ttf",), "7")
+
+
+def test_an_accounts_setting_comes_from_the_environment(tmp_path: Path) -> None:
+    """The id in capitals, with _ for -; no account needs a secret in the file."""
+    settings = read(ACCOUNT, tmp_path, CROSSDOCK_ACCOUNT__SF_MAIN__CHECK_WORD="s3cret")
+
+    assert settings.account[0].settings == {"check_word": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("CROSSDOCK_ACCOUNT__OTHER__CHECK_WORD", "no [[account]] with id 'other'; check the id"),
+        ("CROSSDOCK_SERVER", None),
+        ("CROSSDOCK_LISTEN", "is not CROSSDOCK_<SECTION>__<KEY>; remove it or correct the name"),
+        ("CROSSDOCK_A__B__C__D", "is not CROSSDOCK_<SECTION>__<KEY>; remove it or correct the name"),
+        ("CROSSDOCK_SERVE__LISTEN", "serve: no such section"),
+        ("CROSSDOCK_SERVER__LISTENS", "server.listens: no such key"),
+        ("CROSSDOCK_SERVER__REFLECTION", "server.reflection: Expected `bool`"),
+        ("CROSSDOCK_ACCOUNT__ID", "is not CROSSDOCK_<SECTION>__<KEY>"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_named(name: str, what: str | None, tmp_path: Path) -> None:
+    """A misspelt override must not be silently ignored."""
+    if what is None:
+        assert read(ACCOUNT, tmp_path, **{name: "s3cret"}).server == Settings().server
+        return
+    (problem,) = problems(ACCOUNT, tmp_path, **{name: "s3cret"})
+
+    assert what in problem
+    assert "s3cret" not in problem
+
+
+def secret_file(tmp_path: Path, mode: int, content: bytes = b"s3cret\n") -> str:
+    """Settings with a secret file beside them."""
+    (tmp_path / "word").write_bytes(content)
+    (tmp_path / "word").chmod(mode)
+    return ACCOUNT + "settings.check_word_file = 'word'\n"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_secret_is_read_from_its_own_file(mode: int, tmp_path: Path) -> None:
+    """Beside the settings file, without the line break at its end."""
+    settings = read(secret_file(tmp_path, mode), tmp_path)
+
+    assert settings.account[0].settings == {"check_word": "s3cret"}
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o622])
+def test_a_secret_file_that_others_can_use_is_refused(mode: int, tmp_path: Path) -> None:
+    """With the command that mends it; the secret is not quoted."""
+    (problem,) = problems(secret_file(tmp_path, mode), tmp_path)
+
+    assert problem.startswith("account sf-main: settings.check_word_file:")
+    assert "chmod 600" in problem
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (ACCOUNT + "settings.check_word_file = 'gone'\n", "cannot be read (No such file or directory)"),
+        (ACCOUNT + "settings.check_word_file = 5\n", "cannot be read"),
+    ],
+)
+def test_a_secret_file_that_is_not_there_is_named(text: str, what: str, tmp_path: Path) -> None:
+    """With the account and the key."""
+    (problem,) = problems(text, tmp_path)
+
+    assert problem.startswith("account sf-main: settings.check_word_file:")
+    assert what in problem
+
+
+def test_a_secret_file_without_text_is_named(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 would sign nothing."""
+    (problem,) = problems(secret_file(tmp_path, 0o600, b"\xff"), tmp_path)
+
+    assert "is not text in UTF-8" in problem
+
+
+def test_settings_never_show_secrets_or_people() -> None:
+    """Whatever prints or logs them."""
+    account = AccountSettings(id="a", carrier="sf", settings={"check_word": "s3cret"})
+    shipper = PartySettings(name="张三", phone="13800000000", province="广东省", city="深圳市", street="一路1号")
+
+    text = repr(Settings(account=(account,))) + str(shipper) + f"{account}"
+
+    assert not [part for part in ("s3cret", "张三", "13800000000", "一路") if part in text]
+
+
+@pytest.mark.parametrize(
+    ("listen", "loopback"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.9.9.9:1", True),
+        ("localhost:1", True),
+        ("[::1]:1", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("10.0.0.1:1", False),
+        ("127.example.com:1", False),
+        ("example.com:1", False),
+    ],
+)
+def test_only_this_machines_own_addresses_are_loopback(listen: str, loopback: bool) -> None:
+    """A name that merely begins like one is not."""
+    assert is_loopback(listen) is loopback
+
+
+def test_tls_or_an_explicit_switch_opens_the_listener(tmp_path: Path) -> None:
+    """Both are deliberate."""
+    tls = "[server]\nlisten = '0.0.0.0:1'\ntls_certificate_file = 'c'\ntls_key_file = 'k'\nclient_ca_file = 'a'\n"
+    plain = "[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true\n"
+
+    assert read(tls, tmp_path).server.tls_key_file == "k"
+    assert read(plain, tmp_path).server.allow_plaintext
