@@ -38,7 +38,12 @@ def order(run: str, index: int) -> core_pb2.Order:
         reference=f"{run}-{index}",
         shipper=_party("样例仓库", "0571-86001234", "浙江省", "杭州市", "余杭区", "样例大道1号3号仓"),
         recipient=_party(
-            "诸葛平艳", f"199{index % 100_000_000:08d}", "广东省", "深圳市", "南山区", f"科技园路{index % 900}号2栋303室"
+            "诸葛平艳",
+            f"199{index % 100_000_000:08d}",
+            "广东省",
+            "深圳市",
+            "南山区",
+            f"科技园路{index % 900}号2栋303室",
         ),
         parcels=[
             core_pb2.Parcel(
@@ -58,9 +63,7 @@ def order(run: str, index: int) -> core_pb2.Order:
 def _party(name: str, phone: str, province: str, city: str, district: str, street: str) -> core_pb2.Party:
     return core_pb2.Party(
         contact=core_pb2.Contact(name=name, phone=phone),
-        address=core_pb2.Address(
-            country_code="CN", province=province, city=city, district=district, street=street
-        ),
+        address=core_pb2.Address(country_code="CN", province=province, city=city, district=district, street=street),
     )
 
 
@@ -129,9 +132,7 @@ async def run(orders: int, rounds: int) -> dict[str, dict[str, float]]:
             finally:
                 bare[1].kill()
                 await bare[1].wait()
-    return {
-        name: {key: statistics.median(r[key] for r in rows) for key in rows[0]} for name, rows in results.items()
-    }
+    return {name: {key: statistics.median(r[key] for r in rows) for key in rows[0]} for name, rows in results.items()}
 
 
 async def _start_bare(sandbox: Sandbox, folder: Path) -> tuple[str, asyncio.subprocess.Process]:

@@ -51,9 +51,7 @@ _PRINTED_AT = datetime(2026, 3, 2, 14, 5, tzinfo=timezone(timedelta(hours=8)))
 def contents(count: int) -> Iterator[LabelContent]:
     """Made-up labels, the same ones in each run."""
     rng = random.Random(20260302)
-    shipper = LabelParty(
-        name="样例仓库", phone="0571-88880000", address_line="浙江省杭州市余杭区仓前街道1号"
-    )
+    shipper = LabelParty(name="样例仓库", phone="0571-88880000", address_line="浙江省杭州市余杭区仓前街道1号")
     for index in range(count):
         street = f"{rng.choice(_STREETS)}{rng.randint(1, 999)}号{rng.choice(_ESTATES)}"
         room = f"{rng.randint(1, 30)}栋{rng.randint(101, 3200)}室"

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import apsw
 import msgspec
-from crossdock_sdk import Address, Contact, Item, Parcel, Party
 
+from crossdock_sdk import Address, Contact, Item, Parcel, Party
 from engine.core.policy.records import (
     AttemptRecord,
     AttemptState,
@@ -119,9 +119,7 @@ async def store_order(store: Store, number: int) -> None:
         NOW,
         due_time=NOW,
     )
-    attempt = AttemptRecord(
-        order_id, 1, "sf", "sf-main", "1", f"{order_id}-1", AttemptState.INTENT, NOW
-    )
+    attempt = AttemptRecord(order_id, 1, "sf", "sf-main", "1", f"{order_id}-1", AttemptState.INTENT, NOW)
     event = NewEvent("acme", order_id, EventKind.ORDER_ACCEPTED, NOW, reference, order.state)
     await store.accept(order, [attempt], [event], Idempotency(order_id, b"h" * 32))
     booking = BookingRecord(1, "sf", "sf-main", "1", "标快", f"SF{number:013}", NOW)
@@ -138,9 +136,7 @@ async def bare_order(bare: BareGroupCommit, number: int) -> None:
     await bare.write("UPDATE bare SET body = ?2 WHERE id = ?1", (row_id, bytes(1_600)))
 
 
-async def measure(
-    name: str, callers: int, orders: int, one: Callable[[int], Awaitable[None]]
-) -> Figure:
+async def measure(name: str, callers: int, orders: int, one: Callable[[int], Awaitable[None]]) -> Figure:
     """Run `orders` orders by `callers` tasks."""
     numbers = iter(range(orders))
 
@@ -176,10 +172,7 @@ def report(figures: list[Figure]) -> None:
     """The table for people, the line for programs."""
     print(f"{'store':<12}{'callers':>8}{'rows/s':>10}{'wall us/row':>13}{'cpu us/row':>12}")
     for f in figures:
-        print(
-            f"{f.store:<12}{f.callers:>8}{f.rows_per_s:>10.0f}"
-            f"{f.wall_us_per_row:>13.1f}{f.cpu_us_per_row:>12.1f}"
-        )
+        print(f"{f.store:<12}{f.callers:>8}{f.rows_per_s:>10.0f}{f.wall_us_per_row:>13.1f}{f.cpu_us_per_row:>12.1f}")
     most = {f.store: f for f in figures if f.callers == max(CALLERS)}
     summary = {
         "ratio_cpu": round(most["sqlite"].cpu_us_per_row / most["bare"].cpu_us_per_row, 2),
@@ -193,9 +186,7 @@ def report(figures: list[Figure]) -> None:
 def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--directory", type=Path, default=Path.cwd(), help="a directory on the disk to measure"
-    )
+    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="a directory on the disk to measure")
     parser.add_argument("--orders", type=int, default=4_000)
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix=".store-benchmark-", dir=arguments.directory))

@@ -199,8 +199,15 @@ class Engine:
         def not_ready() -> str:
             return "draining" if gate.draining else ""
 
-        app = ingress(pushes, self.metrics, not_ready, max_body_bytes=self.settings.ingress.max_body_bytes, public_metrics=self.settings.ingress.allow_public_metrics)
-        return IngressServer(app, *split_listen(self.settings.ingress.listen))
+        settings = self.settings.ingress
+        app = ingress(
+            pushes,
+            self.metrics,
+            not_ready,
+            max_body_bytes=settings.max_body_bytes,
+            public_metrics=settings.allow_public_metrics,
+        )
+        return IngressServer(app, *split_listen(settings.listen))
 
     def _observe(self, booker: Booker) -> None:
         def refresh() -> None:
@@ -226,7 +233,7 @@ class Engine:
             )
 
         jobs = (
-            web.run(),
+            web.serve_port(),
             reconcile(self.store, booker, self.clock, _report("reconcile")),
             housekeeping(purge, self.clock, _report("housekeeping")),
             keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
@@ -276,9 +283,7 @@ async def running_engine(
 ) -> AsyncIterator[Engine]:
     """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError."""
     metrics = Metrics()
-    store = await SqliteStore.open(
-        settings.store.path, codec=_codec(settings), observer=StoreMetrics(metrics)
-    )
+    store = await SqliteStore.open(settings.store.path, codec=_codec(settings), observer=StoreMetrics(metrics))
     try:
         engine = Engine(settings, registry, store, metrics, clock or SystemClock())
         async with engine.serving():

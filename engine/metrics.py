@@ -110,12 +110,8 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Children[Gauge]:
         return Children(Gauge(f"crossdock_{name}", text, labels, registry=self.registry))
 
-    def _histogram(
-        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
-    ) -> Children[Histogram]:
-        return Children(
-            Histogram(f"crossdock_{name}", text, labels, buckets=buckets, registry=self.registry)
-        )
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Children[Histogram]:
+        return Children(Histogram(f"crossdock_{name}", text, labels, buckets=buckets, registry=self.registry))
 
     # BookingObserver
 

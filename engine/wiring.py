@@ -48,8 +48,7 @@ def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:
             carrier=a.carrier,
             priority=a.priority,
             tariff=tuple(
-                Tariff(t.provinces, t.first_weight_g, t.first_price, t.step_weight_g, t.step_price)
-                for t in a.tariff
+                Tariff(t.provinces, t.first_weight_g, t.first_price, t.step_weight_g, t.step_price) for t in a.tariff
             ),
         )
         for a in settings.account
@@ -64,9 +63,7 @@ def tenants_of(settings: Settings) -> Tenants:
     for tenant in settings.tenant:
         if tenant.shipper is not None:
             party, violations = check_party(party_of(tenant.shipper), "shipper")
-            problems += [
-                f"tenant {tenant.name}: {v.field}: {v.description}; {v.remedy}" for v in violations
-            ]
+            problems += [f"tenant {tenant.name}: {v.field}: {v.description}; {v.remedy}" for v in violations]
             warehouses[tenant.name] = party
     if problems:
         raise ConfigError(problems)

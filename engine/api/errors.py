@@ -7,9 +7,10 @@ that is not in the table is a defect: INTERNAL with an incident number, its text
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any
+from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
@@ -77,9 +78,7 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
 def _engine_status(error: BaseException) -> status_pb2.Status | None:
     match error:
         case errors.Overloaded():
-            return _status(
-                code_pb2.RESOURCE_EXHAUSTED, error, "ENGINE_OVERLOADED", {}, _retry(error.retry_after_s)
-            )
+            return _status(code_pb2.RESOURCE_EXHAUSTED, error, "ENGINE_OVERLOADED", {}, _retry(error.retry_after_s))
         case TooManyCalls():
             return _status(code_pb2.RESOURCE_EXHAUSTED, error, "ENGINE_OVERLOADED", {}, _retry(STORE_RETRY_S))
         case errors.PageTokenInvalid():
@@ -87,9 +86,7 @@ def _engine_status(error: BaseException) -> status_pb2.Status | None:
         case errors.CursorInvalid():
             return _status(code_pb2.INVALID_ARGUMENT, error, "CURSOR_INVALID", {})
         case errors.CursorExpired():
-            return _status(
-                code_pb2.OUT_OF_RANGE, error, "CURSOR_EXPIRED", {"oldestCursor": str(error.oldest)}
-            )
+            return _status(code_pb2.OUT_OF_RANGE, error, "CURSOR_EXPIRED", {"oldestCursor": str(error.oldest)})
         case errors.WatcherTooSlow():
             return _status(code_pb2.RESOURCE_EXHAUSTED, error, "WATCHER_TOO_SLOW", {"cursor": error.cursor})
         case StoreError():
@@ -107,7 +104,7 @@ def defect(incident: str) -> status_pb2.Status:
     return _status(code_pb2.INTERNAL, Exception(text), "INTERNAL", {"incident": incident})
 
 
-async def abort(context: grpc.aio.ServicerContext, status: status_pb2.Status) -> None:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
     """End the call with `status` and its details. Never returns."""
     context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
     await context.abort(_CODES[status.code], status.message)
@@ -119,12 +116,10 @@ _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.St
 def _status(
     code: int, error: BaseException, reason: str, metadata: Mapping[str, str], *details: Message
 ) -> status_pb2.Status:
-    info = error_details_pb2.ErrorInfo(
-        domain=DOMAIN, reason=reason, metadata={"source": "ENGINE", **metadata}
-    )
+    info = error_details_pb2.ErrorInfo(domain=DOMAIN, reason=reason, metadata={"source": "ENGINE", **metadata})
     packed = []
     for detail in (info, *details):
-        packed.append(Any())
+        packed.append(any_pb2.Any())
         packed[-1].Pack(detail)
     return status_pb2.Status(code=code, message=str(error), details=packed)
 

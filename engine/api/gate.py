@@ -49,16 +49,14 @@ current: ContextVar[Caller] = ContextVar("caller")
 class Tenants:
     """Finds the tenant of a call by API key hash or client certificate name."""
 
-    def __init__(
-        self, tenants: Iterable[Tenant], warehouses: Mapping[str, Party], *, anonymous: str = ""
-    ) -> None:
+    def __init__(self, tenants: Iterable[Tenant], warehouses: Mapping[str, Party], *, anonymous: str = "") -> None:
         tenants = tuple(tenants)
         self._by_hash = {digest: t.name for t in tenants for digest in t.key_hashes}
         self._by_certificate = {name: t.name for t in tenants for name in t.certificate_names}
         self._anonymous = anonymous
         self.warehouses = warehouses
 
-    def find(self, metadata: Mapping[str, Any], context: grpc.aio.ServicerContext) -> str:
+    def find(self, metadata: Mapping[str, Any], context: grpc.aio.ServicerContext[Any, Any]) -> str:
         """The tenant's name. Raises Unauthenticated. Keys are compared as hashes, never as text."""
         header = metadata.get("authorization", "")
         if header:
@@ -96,14 +94,14 @@ class Gate(grpc.aio.ServerInterceptor):
         self._longest_s = longest_deadline_s
         self._max_calls = max_calls
         self._open = 0
-        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self.draining = False
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wrap a method's handler, once per method."""
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
@@ -114,7 +112,7 @@ class Gate(grpc.aio.ServerInterceptor):
             wrapped = self._wrapped[method] = self._wrap(method.rpartition("/")[2], handler)
         return wrapped
 
-    def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler:
+    def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         serializers = {
             "request_deserializer": _decoder(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
@@ -130,7 +128,7 @@ class Gate(grpc.aio.ServerInterceptor):
         return grpc.unary_stream_rpc_method_handler(inner, **serializers)
 
     def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
             open_calls = self._metrics.grpc_open(method)
             open_calls.inc()
@@ -158,7 +156,7 @@ class Gate(grpc.aio.ServerInterceptor):
         return call
 
     def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> None:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             started = time.perf_counter()
             open_calls = self._metrics.grpc_open(method)
             open_calls.inc()
@@ -186,7 +184,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _enter(self, context: grpc.aio.ServicerContext) -> Caller:
+    def _enter(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
         if self.draining:
             raise Draining("the engine is shutting down; try again in a moment or at another instance")
         if self._open > self._max_calls:
@@ -251,5 +249,3 @@ def _first(error: BaseException) -> BaseException:
 
 def _code_name(code: int) -> str:
     return next(c.name for c in grpc.StatusCode if c.value[0] == code)
-
-

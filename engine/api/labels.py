@@ -54,9 +54,7 @@ class LabelServicer(label_service_pb2_grpc.LabelServiceServicer):
         validation.check(request)
         async for part in self._labels.merge(current.get().tenant, request.order_ids, _spec(request.spec)):
             if isinstance(part, Merged):
-                yield pb.MergeLabelsResponse(
-                    skipped=[_skipped(s) for s in part.skipped], label_count=part.label_count
-                )
+                yield pb.MergeLabelsResponse(skipped=[_skipped(s) for s in part.skipped], label_count=part.label_count)
             else:
                 yield pb.MergeLabelsResponse(chunk=part)
 
@@ -83,5 +81,5 @@ def _reason(error: UseCaseError) -> str:
     status = status_of(error)
     info = ErrorInfo()
     if status is not None and status.details and status.details[0].Unpack(info):
-        return info.reason
+        return str(info.reason)
     return "INTERNAL"

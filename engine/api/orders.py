@@ -76,12 +76,10 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             validation.check(request)
         caller = current.get()
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._result(each.order, each.request_id, caller)) for each in request.requests
-            ]
+            tasks = [group.create_task(self._result(each.order, each.request_id, caller)) for each in request.requests]
         return pb.BatchCreateOrdersResponse(results=[task.result() for task in tasks])
 
-    async def StreamCreateOrders(
+    async def StreamCreateOrders(  # type: ignore[override]  # answers with context.write, which grpc.aio allows too
         self,
         request_iterator: AsyncIterator[pb.StreamCreateOrdersRequest],
         context: grpc.aio.ServicerContext[pb.StreamCreateOrdersRequest, pb.StreamCreateOrdersResponse],
@@ -107,9 +105,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def GetOrder(self, request: pb.GetOrderRequest, context: object) -> pb.GetOrderResponse:
         """By id or reference."""
         validation.check(request)
-        loaded = await self._orders.get(
-            current.get().tenant, order_id=request.order_id, reference=request.reference
-        )
+        loaded = await self._orders.get(current.get().tenant, order_id=request.order_id, reference=request.reference)
         return pb.GetOrderResponse(order=write_order(loaded))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: object) -> pb.ListOrdersResponse:
@@ -134,7 +130,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         loaded = await self._orders.cancel(caller.tenant, request.order_id, deadline_s=caller.deadline_s)
         return pb.CancelOrderResponse(order=write_order(loaded))
 
-    async def WatchOrders(
+    async def WatchOrders(  # type: ignore[override]  # answers with context.write, as above
         self,
         request: pb.WatchOrdersRequest,
         context: grpc.aio.ServicerContext[pb.WatchOrdersRequest, pb.WatchOrdersResponse],
@@ -157,16 +153,12 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
                 raise WatcherTooSlow(cursor) from error
             cursor = message.cursor
 
-    async def _create(
-        self, order: core_pb2.Order, request_id: str, caller: Caller
-    ) -> pb.CreateOrderResponse:
+    async def _create(self, order: core_pb2.Order, request_id: str, caller: Caller) -> pb.CreateOrderResponse:
         draft = _draft(order, caller)
         if len(request_id) > 64:
             too_long = FieldViolation("request_id", "has more than 64 characters", "use a UUID")
             raise RequestInvalid([too_long])
-        creation = self._orders.create(
-            caller.tenant, draft, request_id=request_id, deadline_s=caller.deadline_s
-        )
+        creation = self._orders.create(caller.tenant, draft, request_id=request_id, deadline_s=caller.deadline_s)
         created = await self._unbroken(creation)
         return pb.CreateOrderResponse(order=write_order(created.order), replayed=created.replayed)
 
@@ -212,9 +204,7 @@ def _contract_violations(order: core_pb2.Order) -> list[FieldViolation]:
     return found
 
 
-def _further_violations(
-    order: core_pb2.Order, caller: Caller, found: Sequence[FieldViolation]
-) -> list[FieldViolation]:
+def _further_violations(order: core_pb2.Order, caller: Caller, found: Sequence[FieldViolation]) -> list[FieldViolation]:
     """What the use case would say next, so that a caller hears everything at once."""
     known = tuple(v.field for v in found)
     try:
@@ -235,5 +225,3 @@ def _time(request: pb.ListOrdersRequest, field: str) -> datetime | None:
     if not is_valid(value):
         raise RequestInvalid([FieldViolation(field, *NO_TIME)])
     return from_timestamp(value) if request.HasField(field) else None  # type: ignore[arg-type]
-
-

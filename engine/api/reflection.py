@@ -17,7 +17,7 @@ class SymbolPool:
     def __init__(self) -> None:
         self._pool: Any = Default()
 
-    def FindFileContainingSymbol(self, name: str) -> FileDescriptor:  # noqa: N802 - the pool's own name
+    def FindFileContainingSymbol(self, name: str) -> FileDescriptor:
         """The file that declares a symbol, methods included. Raises KeyError."""
         try:
             file: FileDescriptor = self._pool.FindFileContainingSymbol(name)

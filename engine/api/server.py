@@ -41,9 +41,7 @@ CHANNEL_OPTIONS = (
 class GrpcServer:
     """One listener. `start`, then `stop` once."""
 
-    def __init__(
-        self, settings: ServerSettings, gate: Gate, orders: OrderServicer, labels: LabelServicer
-    ) -> None:
+    def __init__(self, settings: ServerSettings, gate: Gate, orders: OrderServicer, labels: LabelServicer) -> None:
         self._settings = settings
         self._gate = gate
         self._orders = orders
@@ -116,7 +114,9 @@ def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:
         return fresh
 
     return grpc.dynamic_ssl_server_credentials(
-        read(), fetch, require_client_authentication=bool(settings.client_ca_file)
+        read(),
+        fetch,  # type: ignore[arg-type]  # None means "unchanged", which the stubs do not know
+        require_client_authentication=bool(settings.client_ca_file),
     )
 
 

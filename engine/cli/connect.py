@@ -50,7 +50,5 @@ def with_client(server: str, tls_ca: str | None, use: Callable[[Client], Awaitab
 def _lines(error: Exception) -> list[str]:
     """One line a violation where there are several."""
     violations = getattr(error, "violations", ())
-    lines = [
-        f"{getattr(v, 'field', '') or getattr(v, 'subject', '')}: {v.description}" for v in violations
-    ]
+    lines = [f"{getattr(v, 'field', '') or getattr(v, 'subject', '')}: {v.description}" for v in violations]
     return lines or [str(error)]

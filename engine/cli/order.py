@@ -151,11 +151,8 @@ def watch(cursor: str, server: str, tls_ca: str | None, as_json: bool) -> None:
                 continue
             kind = order_service_pb2.OrderEvent.Kind.Name(event.kind).removeprefix("KIND_")
             state = core_pb2.Order.State.Name(event.state).removeprefix("STATE_")
-            output.print(
-                f"{message.cursor:>8} {event.reference} {kind} {state} {event.carrier} {event.waybill_number} {event.reason}",
-                soft_wrap=True,
-                markup=False,
-            )
+            facts = (event.reference, kind, state, event.carrier, event.waybill_number, event.reason)
+            output.print(f"{message.cursor:>8}", *facts, soft_wrap=True, markup=False)
 
     try:
         with_client(server, tls_ca, use)

@@ -55,5 +55,3 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
             runner.run(serve_engine(settings, registry, ready))
     except (OSError, StoreError) as error:
         stop_with([str(error)], FAILED)
-
-

@@ -153,7 +153,7 @@ class IngressServer(uvicorn.Server):
         if self._socket is not None:
             self._socket.close()
 
-    async def run(self) -> None:
+    async def serve_port(self) -> None:
         """Serve the port until `should_exit`."""
         assert self._socket is not None, "listen first"
         await self.serve(sockets=[self._socket])

@@ -28,9 +28,7 @@ def write_candidate(considered: Considered) -> order_service_pb2.Candidate:
         exclusions=considered.exclusions,
     )
     if considered.freight is not None:
-        message.price_source = (
-            Source.PRICE_SOURCE_CARRIER if considered.freight_is_live else Source.PRICE_SOURCE_TARIFF
-        )
+        message.price_source = Source.PRICE_SOURCE_CARRIER if considered.freight_is_live else Source.PRICE_SOURCE_TARIFF
     if considered.transit_s is not None:
         to_duration(considered.transit_s, message.transit_duration)
     return message

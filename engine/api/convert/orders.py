@@ -18,7 +18,6 @@ from crossdock_sdk import (
     ServiceLevel,
     Temperature,
 )
-
 from engine.api.convert.values import from_timestamp, to_duration, to_timestamp
 from engine.core.policy.records import (
     AttemptRecord,
@@ -159,9 +158,7 @@ def _read_party(party: core_pb2.Party) -> Party:
 def _write_party(party: Party) -> core_pb2.Party:
     contact, address = party.contact, party.address
     return core_pb2.Party(
-        contact=core_pb2.Contact(
-            name=contact.name, phone=contact.phone, company=contact.company, email=contact.email
-        ),
+        contact=core_pb2.Contact(name=contact.name, phone=contact.phone, company=contact.company, email=contact.email),
         address=write_address(address),
     )
 

@@ -52,19 +52,16 @@ class CelRules:
             {
                 "order": write_draft(draft),
                 "weight_g": draft.weight_g,
-                "remote": draft.recipient.address.country_code == "CN"
-                and is_remote(draft.recipient.address.province),
+                "remote": draft.recipient.address.country_code == "CN" and is_remote(draft.recipient.address.province),
             }
         )
         found = []
         for rule, expression in self._rules:
             value = expression.eval(activation)
             if value.type() == cel.Type.ERROR:
-                found.append(RuleEffect(rule.name, failed=str(value.value())))
+                found.append(RuleEffect(rule.name, failed=_failure(str(value.value()))))
             elif value.value() is True:
-                found.append(
-                    RuleEffect(rule.name, rule.only, rule.prefer, rule.exclude, rule.services)
-                )
+                found.append(RuleEffect(rule.name, rule.only, rule.prefer, rule.exclude, rule.services))
         return tuple(found)
 
     def _compile(self, rule: RuleSettings) -> cel.Expression:
@@ -78,3 +75,12 @@ class CelRules:
         if expression.return_type() != cel.Type.BOOL:
             raise ValueError(f"gives {expression.return_type().name()}, a rule must be true or false")
         return expression
+
+
+def _failure(text: str) -> str:
+    """What went wrong, without the value it went wrong with: that may be a name or a phone.
+
+    CEL writes `CODE: what: value`.
+    """
+    _, _, said = text.partition(": ")
+    return said.partition(":")[0].strip() or "it failed"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import FAILED, output
+from engine.cli.common import FAILED, json_option, output
 
 __all__ = ["demo"]
 
@@ -21,7 +21,8 @@ __all__ = ["demo"]
     help="Folder for labels, results and state; default a new one under the system's temporary folder.",
 )
 @click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
-def demo(folder: Path | None, keep: bool) -> None:
+@json_option
+def demo(folder: Path | None, keep: bool, as_json: bool) -> None:
     """Book a sample of orders with simulated carriers, let one fail, lose answers, kill the engine, print labels.
 
     Exit code 0 only if everything it shows was checked: waybills against the carriers' own ledgers, barcodes read
@@ -33,7 +34,7 @@ def demo(folder: Path | None, keep: bool) -> None:
 
     where = folder or Path(tempfile.mkdtemp(prefix="crossdock-demo-"))
     try:
-        sound = asyncio.run(play(where, keep=keep))
+        sound = asyncio.run(play(where, keep=keep, as_json=as_json))
     except KeyboardInterrupt:
         output.print("stopped")
         sound = False

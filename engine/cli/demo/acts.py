@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable
 from importlib import resources
 from pathlib import Path
 
-from crossdock_sdk.simulator import Faults
-
 from crossdock import Client
 from crossdock.v1 import core_pb2
-from engine.cli.common import output
+from crossdock_sdk.simulator import Faults
+from engine.cli.common import output, print_json
 from engine.cli.demo import checks
 from engine.cli.sandbox import Sandbox, running_sandbox
 
 CARRIER_LATENCY_S = 0.06
+ORDERS = "orders.csv"
 LOST_ANSWERS = 3
 OUTAGE_S = 4.0
 IN_FLIGHT_AT_KILL = 24
@@ -30,49 +28,60 @@ BOOKED = core_pb2.Order.STATE_BOOKED
 
 
 class Story:
-    """Prints what happens and remembers what was not as promised."""
+    """Prints what happens and remembers which claims were checked and which were not true."""
 
-    def __init__(self) -> None:
-        self.problems: list[str] = []
+    def __init__(self, *, silent: bool = False) -> None:
+        self.claims: list[dict[str, object]] = []
+        self._silent = silent
         self._started = time.monotonic()
+
+    @property
+    def sound(self) -> bool:
+        """Whether every claim was true."""
+        return all(not claim["problems"] for claim in self.claims)
 
     def say(self, text: str) -> None:
         """A line with the time since the start."""
-        output.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]  {text}", soft_wrap=True)
+        if not self._silent:
+            output.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]  {text}", soft_wrap=True)
 
     def check(self, claim: str, problems: list[str]) -> None:
         """Claim something only when nothing is wrong with it."""
-        if problems:
-            self.problems += problems
-            self.say(f"[red]NOT TRUE[/red] {claim}")
-            for problem in problems[:5]:
-                self.say(f"         {problem}")
-        else:
+        self.claims.append({"claim": claim, "problems": problems})
+        if not problems:
             self.say(f"[green]checked[/green] {claim}")
+            return
+        self.say(f"[red]NOT TRUE[/red] {claim}")
+        for problem in problems[:5]:
+            self.say(f"         {problem}")
 
 
-async def play(folder: Path, *, keep: bool) -> bool:
+async def play(folder: Path, *, keep: bool, as_json: bool) -> bool:
     """Run all acts in `folder`; True when every claim was checked."""
-    story = Story()
+    story = Story(silent=as_json)
     story.say("Starting the engine on SQLite, and 顺丰 and 中通 as simulated carriers, each its own process.")
     async with running_sandbox(folder / "sandbox", settings=SETTINGS) as sandbox:
-        await _file_with_failing_carrier(story, sandbox, folder)
+        await _failing_carrier(story, sandbox, folder)
+        await _same_file_again(story, sandbox, folder)
         await _lost_answers(story, sandbox)
         await _killed_engine(story, sandbox)
-        _say_goodbye(story, sandbox, folder, keep=keep)
+        if as_json:
+            print_json(_summary(story, sandbox, folder))
+        else:
+            _say_goodbye(story, sandbox, folder, keep=keep)
         if keep:
-            await _stay()
-    return not story.problems
+            await _stay(silent=as_json)
+    return story.sound
 
 
-async def _file_with_failing_carrier(story: Story, sandbox: Sandbox, folder: Path) -> None:
-    orders = folder / "orders.csv"
-    orders.write_bytes(resources.files("engine.cli.demo").joinpath("orders.csv").read_bytes())
+async def _failing_carrier(story: Story, sandbox: Sandbox, folder: Path) -> None:
+    orders = folder / ORDERS
+    orders.write_bytes(resources.files("engine.cli.demo").joinpath(ORDERS).read_bytes())
     sf = sandbox.simulators["sf"]
     await sf.set_faults(Faults(latency_s=CARRIER_LATENCY_S))
     lines = orders.read_text("utf-8-sig").count("\n") - 1
-    story.say(f"Shipping {orders.name}: {lines} lines of a merchant's export, through `crossdock ship`.")
-    shipping = asyncio.create_task(_ship(orders, sandbox.server, folder))
+    story.say(f"Shipping {ORDERS}: {lines} lines of a merchant's export, through `crossdock ship`.")
+    shipping = asyncio.create_task(_ship(folder, sandbox.server))
     await _until_booked(sandbox, "sf", lines // 2, shipping)
     await sf.set_faults(Faults(down=True))
     story.say("Half way 顺丰 goes down: its port is closed, calls under way are cut.")
@@ -83,26 +92,39 @@ async def _file_with_failing_carrier(story: Story, sandbox: Sandbox, folder: Pat
     await sf.set_faults(Faults())
     story.say("顺丰 is back; open orders are looked up or booked without anybody asking.")
     await shipping
-    rows = checks.read_results(folder / "results.csv")
-    booked = checks.booked_rows(rows)
-    refused = [row for row in rows if not row["state"]]
-    carriers = Counter(row["carrier"] for row in booked.values())
-    story.say(f"{len(booked)} orders booked: 顺丰 {carriers['sf']}, 中通 {carriers['zto']}; {len(refused)} lines refused:")
-    for row in refused[:4]:
-        story.say(f"  line {row['line']}, {row['column'] or 'the row'}: {row['error'][:70]} -> {row['remedy'][:70]}")
+    _tell_results(story, folder)
     problems = [] if meanwhile["sf"] and meanwhile["zto"] else ["one carrier booked nothing"]
     story.check("the backup carrier took over while the first was down", problems)
-    problems = [f"line {r['line']} is {r['state'] or 'refused without a remedy'}" for r in rows if r["state"] != "BOOKED" and not (r in refused and r["remedy"])]
-    story.check("every line is booked, or refused with its error and a remedy", problems)
+
+
+def _tell_results(story: Story, folder: Path) -> None:
+    rows = checks.read_results(folder / "results.csv")
+    carriers = Counter(row["carrier"] for row in checks.booked_rows(rows).values())
+    refused = [row for row in rows if not row["state"]]
+    story.say(f"Booked: 顺丰 {carriers['sf']}, 中通 {carriers['zto']}. Refused: {len(refused)} lines, such as")
+    for row in refused[:4]:
+        story.say(f"  line {row['line']}, {row['column'] or 'the row'}: {row['error'][:70]} -> {row['remedy'][:70]}")
+    unexplained = [
+        f"line {row['line']} is {row['state'] or 'refused without a remedy'}"
+        for row in rows
+        if row["state"] != "BOOKED" and (row["state"] or not row["remedy"])
+    ]
+    story.check("every line is booked, or refused with its error and a remedy", unexplained)
+
+
+async def _same_file_again(story: Story, sandbox: Sandbox, folder: Path) -> None:
+    before = checks.booked_rows(checks.read_results(folder / "results.csv"))
+    await _ship(folder, sandbox.server)
+    after = checks.booked_rows(checks.read_results(folder / "results.csv"))
+    changed = [
+        f"order {order_id} changed its waybill"
+        for order_id, row in before.items()
+        if after[order_id]["waybill_number"] != row["waybill_number"]
+    ]
+    story.check("the same file shipped again: same orders, same waybills", changed)
     facts = await _facts(sandbox)
-    story.check(
-        f"{len(facts)} waybills stand in the carriers' own ledgers, one per order",
-        checks.against_ledgers(facts, sandbox.simulators),
-    )
-    await _ship(orders, sandbox.server, folder)
-    again = checks.booked_rows(checks.read_results(folder / "results.csv"))
-    same = [f"order {k} changed its waybill" for k, r in booked.items() if again[k]["waybill_number"] != r["waybill_number"]]
-    story.check("the same file shipped again: same orders, nothing booked twice", same)
+    claim = f"{len(facts)} waybills stand in the carriers' own ledgers, one per order"
+    story.check(claim, checks.against_ledgers(facts, sandbox.simulators))
     numbers = [waybill for _, waybill in facts.values()]
     read, wrong = checks.barcodes(folder / "labels.pdf", numbers, most=LABELS_READ)
     story.check(f"labels.pdf holds their labels; the barcodes of {read} pages were read back", wrong)
@@ -150,22 +172,22 @@ async def _killed_engine(story: Story, sandbox: Sandbox) -> None:
     ]
     problems += checks.against_ledgers(await _facts(sandbox), sandbox.simulators)
     replayed = sum(a.replayed for a in answers)
-    story.check(f"all {len(answers)} are booked exactly once; {replayed} of them were durable before the kill", problems)
+    claim = f"all {len(answers)} are booked exactly once; {replayed} of them were durable before the kill"
+    story.check(claim, problems)
 
 
-async def _ship(orders: Path, server: str, folder: Path) -> None:
+async def _ship(folder: Path, server: str) -> None:
     """`crossdock ship`, as a user would; some lines are meant to be refused (exit code 1)."""
-    command = ["-m", "engine", "ship", str(orders), "--server", server, "--out", str(folder), "--json"]
-    log = (folder / "ship.log").open("ab")
-    with log:
+    command = ["-m", "engine", "ship", str(folder / ORDERS), "--server", server, "--out", str(folder), "--json"]
+    with (folder / "ship.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=log, stderr=log)
         if await process.wait() not in (0, 1):
             raise RuntimeError(f"crossdock ship failed; see {folder / 'ship.log'}")
 
 
-async def _until_booked(sandbox: Sandbox, code: str, count: int, other: Awaitable[None]) -> None:
-    task = asyncio.ensure_future(other)
-    while not task.done() and len(sandbox.simulators[code].live_waybills()) < count:
+async def _until_booked(sandbox: Sandbox, code: str, count: int, shipping: asyncio.Task[None]) -> None:
+    # The ledger is another process's file: there is nothing to be woken by.
+    while not shipping.done() and len(sandbox.simulators[code].live_waybills()) < count:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
 
@@ -179,25 +201,36 @@ async def _facts(sandbox: Sandbox) -> dict[str, tuple[str, str]]:
 
 
 def _order(reference: str, *, only: str = "") -> core_pb2.Order:
+    address = core_pb2.Address(province="四川省", city="成都市", district="武侯区", street="天府大道200号5栋101室")
+    contact = core_pb2.Contact(name="周样例", phone="13800138000")
     return core_pb2.Order(
         reference=reference,
-        recipient=core_pb2.Party(
-            contact=core_pb2.Contact(name="周样例", phone="13800138000"),
-            address=core_pb2.Address(province="四川省", city="成都市", district="武侯区", street="天府大道200号5栋101室"),
-        ),
+        recipient=core_pb2.Party(contact=contact, address=address),
         parcels=[core_pb2.Parcel(weight_g=800, items=[core_pb2.Item(title="图书", quantity=2)])],
         routing=core_pb2.Routing(allowed_carriers=[only] if only else []),
     )
 
 
+def _summary(story: Story, sandbox: Sandbox, folder: Path) -> dict[str, object]:
+    return {
+        "sound": story.sound,
+        "claims": story.claims,
+        "labels": str(folder / "labels.pdf"),
+        "results": str(folder / "results.csv"),
+        "server": sandbox.server,
+        "metrics": f"{sandbox.http}/metrics",
+    }
+
+
 def _say_goodbye(story: Story, sandbox: Sandbox, folder: Path, *, keep: bool) -> None:
-    verdict = "[red]Something above is not true.[/red]" if story.problems else "[green]Everything above was checked.[/green]"
-    story.say(verdict)
+    if story.sound:
+        story.say("[green]Everything above was checked.[/green]")
+    else:
+        story.say("[red]Something above is not true.[/red]")
     output.print(f"\n  labels   {folder / 'labels.pdf'}\n  results  {folder / 'results.csv'}", soft_wrap=True)
-    order = json.dumps({"reference": "DEMO-LOST-0"})
     lines = (
         f"grpcurl -plaintext {sandbox.server} list crossdock.v1.OrderService",
-        f"grpcurl -plaintext -d '{order}' {sandbox.server} crossdock.v1.OrderService/GetOrder",
+        f'grpcurl -plaintext -d \'{{"reference": "DEMO-LOST-0"}}\' {sandbox.server} crossdock.v1.OrderService/GetOrder',
         f"crossdock label DEMO-LOST-0 --server {sandbox.server} --format png",
         f"curl {sandbox.http}/metrics",
     )
@@ -207,6 +240,7 @@ def _say_goodbye(story: Story, sandbox: Sandbox, folder: Path, *, keep: bool) ->
         output.print(f"    {line}", soft_wrap=True, markup=False)
 
 
-async def _stay() -> None:
-    output.print("\n  The engine and the simulated carriers stay up until Ctrl-C.")
+async def _stay(*, silent: bool) -> None:
+    if not silent:
+        output.print("\n  The engine and the simulated carriers stay up until Ctrl-C.")
     await asyncio.Event().wait()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pypdfium2
+import pypdfium2  # type: ignore[import-untyped]  # ships no types
 import zxingcpp
 
 from engine.cli.sandbox import SimulatorProcess
@@ -26,9 +26,7 @@ def booked_rows(rows: Iterable[Mapping[str, str]]) -> dict[str, Mapping[str, str
     return {row["order_id"]: row for row in rows if row["state"] == "BOOKED"}
 
 
-def against_ledgers(
-    booked: Mapping[str, tuple[str, str]], simulators: Mapping[str, SimulatorProcess]
-) -> list[str]:
+def against_ledgers(booked: Mapping[str, tuple[str, str]], simulators: Mapping[str, SimulatorProcess]) -> list[str]:
     """Compare waybills the engine reports with what the carriers believe. `booked`: order id -> (carrier, waybill)."""
     problems = []
     live = {code: simulator.live_waybills() for code, simulator in simulators.items()}
@@ -38,7 +36,7 @@ def against_ledgers(
     per_order = Counter(reference[:32] for waybills in live.values() for reference in waybills.values())
     problems += [f"order {order}: {count} live waybills" for order, count in per_order.items() if count > 1]
     known = {order_id.replace("-", "") for order_id in booked}
-    problems += [f"a carrier holds a waybill for order {order} the engine does not" for order in per_order if order not in known]
+    problems += [f"order {order}: a carrier's waybill the engine does not know" for order in per_order.keys() - known]
     return problems
 
 

@@ -137,15 +137,11 @@ class Carrier:
         """Look bookings up by our reference."""
         raise NotImplementedError
 
-    def find_by_carrier_order(
-        self, ctx: CallContext, carrier_order_ids: Sequence[str]
-    ) -> Flow[list[FindOutcome]]:
+    def find_by_carrier_order(self, ctx: CallContext, carrier_order_ids: Sequence[str]) -> Flow[list[FindOutcome]]:
         """Look bookings up by the carrier's own order id; `reference` tells whose each is."""
         raise NotImplementedError
 
-    def cancel(
-        self, ctx: CallContext, cancellations: Sequence[Cancellation]
-    ) -> Flow[list[CancelOutcome]]:
+    def cancel(self, ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list[CancelOutcome]]:
         """Void bookings. "Already cancelled" is success."""
         raise NotImplementedError
 
@@ -153,9 +149,7 @@ class Carrier:
         """Fetch the carrier's own label files."""
         raise NotImplementedError
 
-    def sort_code(
-        self, ctx: CallContext, requests: Sequence[SortCodeRequest]
-    ) -> Flow[list[SortCodeOutcome]]:
+    def sort_code(self, ctx: CallContext, requests: Sequence[SortCodeRequest]) -> Flow[list[SortCodeOutcome]]:
         """Routing codes for carriers whose booking answer may lack them."""
         raise NotImplementedError
 

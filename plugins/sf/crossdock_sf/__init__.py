@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crossdock_sdk import Carrier, Manifest, hookimpl
-
 from crossdock_sf.carrier import Sf
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+
 from crossdock_sdk import (
     Absent,
     Booked,
@@ -25,7 +26,6 @@ from crossdock_sdk import (
     Refused,
     Routing,
 )
-
 from crossdock_sf import codes, wire
 from crossdock_sf.order_body import order_body
 
@@ -69,9 +69,7 @@ class _Route(msgspec.Struct, frozen=True, rename="camel"):
     route_label_data: _RouteData | None = None
 
 
-def book(
-    ctx: CallContext, bookings: Sequence[Booking], owns_number: OwnsNumber
-) -> Flow[list[BookOutcome]]:
+def book(ctx: CallContext, bookings: Sequence[Booking], owns_number: OwnsNumber) -> Flow[list[BookOutcome]]:
     """Book parcels, one call each: the creation takes no list.
 
     A used reference (8016) is DUPLICATE with side effect UNKNOWN: the look-up tells what it names.
@@ -86,9 +84,7 @@ def book(
     return (yield from wire.one_by_one(bookings, step))
 
 
-def find(
-    ctx: CallContext, references: Sequence[str], owns_number: OwnsNumber
-) -> Flow[list[FindOutcome]]:
+def find(ctx: CallContext, references: Sequence[str], owns_number: OwnsNumber) -> Flow[list[FindOutcome]]:
     """Look bookings up by our reference. The answer carries no routing codes.
 
     The document does not say what a search tells of a cancelled order; 8037, whose meaning is
@@ -117,13 +113,10 @@ def created(booking: Booking, order: _Order, owns_number: OwnsNumber) -> Booked:
         raise wire.contradiction(outcome.reason, f"filterResult {MANUAL_CHECK}")
     if isinstance(outcome, Refused):
         field, _ = codes.SCREENING_REASONS.get((order.remark or "").strip(), ("", ""))
-        raise CarrierError(
-            ErrorClass.NO_SERVICE, code=outcome.code, message=outcome.reason, field=field
-        )
+        raise CarrierError(ErrorClass.NO_SERVICE, code=outcome.code, message=outcome.reason, field=field)
     if 1 + len(outcome.sub_waybill_numbers) != len(booking.parcels):
         raise wire.contradiction(
-            f"SF answered {1 + len(outcome.sub_waybill_numbers)} waybill numbers "
-            f"for {len(booking.parcels)} parcels"
+            f"SF answered {1 + len(outcome.sub_waybill_numbers)} waybill numbers for {len(booking.parcels)} parcels"
         )
     return outcome
 
@@ -138,9 +131,7 @@ def settled(reference: str, order: _Order, owns_number: OwnsNumber) -> Booked | 
     if screening == REFUSED:
         return Refused(reference, f"filterResult {REFUSED}", _reason(order.remark or ""))
     if screening != ACCEPTED:
-        raise wire.contradiction(
-            "SF did not say whether it takes the order", f"filterResult {screening}"
-        )
+        raise wire.contradiction("SF did not say whether it takes the order", f"filterResult {screening}")
     return _booked(reference, order, owns_number)
 
 
@@ -151,9 +142,7 @@ def _booked(reference: str, order: _Order, owns_number: OwnsNumber) -> Booked:
     ours = parents + children
     if len(parents) != 1 or not all(map(owns_number, ours)) or len(set(ours)) != len(ours):
         raise wire.contradiction("SF accepted the order without one usable waybill number a parcel")
-    return Booked(
-        reference, parents[0], tuple(children), routing=_routing(bytes(order.route_label_info))
-    )
+    return Booked(reference, parents[0], tuple(children), routing=_routing(bytes(order.route_label_info)))
 
 
 def _not_there(reference: str, error: CarrierError) -> Absent | Refused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from crossdock_sdk import (
     CallContext,
     Cancellation,
@@ -18,7 +19,6 @@ from crossdock_sdk import (
     Flow,
     SideEffect,
 )
-
 from crossdock_sf import codes, wire
 
 SERVICE_CODE = "EXP_RECE_UPDATE_ORDER"
@@ -37,9 +37,7 @@ def cancel(ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list
 
     8019, 8252 and 8253 leave open whether the order is live: PERMANENT with side effect UNKNOWN.
     """
-    return (
-        yield from wire.one_by_one(cancellations, lambda index, item: _cancel_one(ctx, index, item))
-    )
+    return (yield from wire.one_by_one(cancellations, lambda index, item: _cancel_one(ctx, index, item)))
 
 
 def cancel_body(reference: str) -> dict[str, object]:

@@ -18,7 +18,6 @@ from crossdock_sdk import (
     Lane,
     QuoteOutcome,
 )
-
 from crossdock_sf import book, cancel, label, quote
 
 
@@ -37,9 +36,7 @@ class Sf(Carrier):
         """Look up by `EXP_RECE_SEARCH_ORDER_RESP` (sheet 4.5)."""
         return book.find(ctx, references, self.manifest.owns_number)
 
-    def cancel(
-        self, ctx: CallContext, cancellations: Sequence[Cancellation]
-    ) -> Flow[list[CancelOutcome]]:
+    def cancel(self, ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list[CancelOutcome]]:
         """Void by `EXP_RECE_UPDATE_ORDER` with dealType 2 (sheet 4.6)."""
         return cancel.cancel(ctx, cancellations)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     CallContext,
@@ -26,7 +27,6 @@ from crossdock_sdk import (
     LabelRequest,
     SideEffect,
 )
-
 from crossdock_sf import wire
 
 SERVICE_CODE = "COM_RECE_CLOUD_PRINT_WAYBILLS"
@@ -173,9 +173,7 @@ def _is_about_a_document(error: CarrierError) -> bool:
     return error.error_class in _ABOUT_A_DOCUMENT
 
 
-def _fetch(
-    account: Account, request: LabelRequest, files: Sequence[_File], group: _Group
-) -> Flow[LabelOutcome]:
+def _fetch(account: Account, request: LabelRequest, files: Sequence[_File], group: _Group) -> Flow[LabelOutcome]:
     try:
         file = _file_of(request, files, alone=len(group.members) == 1)
         response = yield _download(account, file)

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from crossdock_sdk import Account, Booking, Item, Money, Options, Party, Temperature
 from crossdock_sdk.codec import kilograms, local_text
-
 from crossdock_sf import wire
 from crossdock_sf.quote import volume_of
 
@@ -65,9 +64,7 @@ def _product(service: str) -> int:
 def _cargo(booking: Booking) -> list[dict[str, object]]:
     cargo = [_goods(item) for parcel in booking.parcels for item in parcel.items]
     if not cargo:
-        raise wire.refused_locally(
-            "parcels.items", "SF wants the goods' names; give each parcel an item"
-        )
+        raise wire.refused_locally("parcels.items", "SF wants the goods' names; give each parcel an item")
     return cargo
 
 
@@ -108,9 +105,7 @@ def _services(options: Options) -> list[dict[str, str]]:
 
 def _yuan(option: str, money: Money) -> str:
     if money.currency_code != "CNY":
-        raise wire.refused_locally(
-            f"options.{option}.currency_code", "SF takes this amount in CNY on mainland orders"
-        )
+        raise wire.refused_locally(f"options.{option}.currency_code", "SF takes this amount in CNY on mainland orders")
     return money.decimal()
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
+
 from crossdock_sdk import (
     Address,
     CallContext,
@@ -20,7 +21,6 @@ from crossdock_sdk import (
     QuoteOutcome,
 )
 from crossdock_sdk.codec import from_local_text, kilograms, local_text
-
 from crossdock_sf import wire
 
 SERVICE_CODE = "EXP_RECE_QUERY_DELIVERTM"
@@ -85,9 +85,7 @@ def _quote_one(ctx: CallContext, index: int, lane: Lane) -> Flow[tuple[Quote, ..
     offers = wire.read(data, _Answer).deliver_tm_dto or []
     quotes = tuple(_quote(ctx.now, offer) for offer in offers if offer.business_type)
     if not quotes:
-        raise CarrierError(
-            ErrorClass.NO_SERVICE, message="SF offers no product on this lane", field="service"
-        )
+        raise CarrierError(ErrorClass.NO_SERVICE, message="SF offers no product on this lane", field="service")
     return quotes
 
 

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+
 from crossdock_sdk import Account, HttpRequest, HttpResponse, Secret
 from crossdock_sdk.codec import from_local_text, local_text, to_json
 from crossdock_sdk.signing import md5_hex, same
 from crossdock_sdk.simulator import CarrierSimulator, Entry, Ledger
-
 from crossdock_sf import simulator_geo as geo
 from crossdock_sf import simulator_orders as orders
 from crossdock_sf.codes import PRODUCTS
@@ -222,8 +222,7 @@ class SfSimulator(CarrierSimulator):
             shipped = from_local_text(text, ZONE)
         weight_g = round(float(body.get("weight", 1)) * 1000)
         offers = [
-            _offer(product, distance, weight_g, shipped)
-            for product in ([wanted] if wanted else geo.PRODUCT_TERMS)
+            _offer(product, distance, weight_g, shipped) for product in ([wanted] if wanted else geo.PRODUCT_TERMS)
         ]
         return {"deliverTmDto": offers}
 
@@ -231,9 +230,7 @@ class SfSimulator(CarrierSimulator):
         template, documents = str(body.get("templateCode", "")), body.get("documents") or []
         size = template.removeprefix("fm_").split("_", 1)[0]
         if not template.endswith(f"_{PARTNER_ID}") or size not in SIZES:
-            return _print_failure(
-                f"templateCode:{template} is not matched the clientCode:{PARTNER_ID}"
-            )
+            return _print_failure(f"templateCode:{template} is not matched the clientCode:{PARTNER_ID}")
         if not 1 <= len(documents) <= 20:
             return _print_failure("documents: 1 to 20")
         pieces: dict[str, list[str]] = {}
@@ -329,9 +326,7 @@ def _passed_on(request_id: str, inner: dict[str, Any]) -> HttpResponse:
 
 
 def _gateway(code: str, text: str) -> HttpResponse:
-    return _json(
-        {"apiErrorMsg": text, "apiResponseID": "", "apiResultCode": code, "apiResultData": ""}
-    )
+    return _json({"apiErrorMsg": text, "apiResponseID": "", "apiResultCode": code, "apiResultData": ""})
 
 
 def _json(envelope: dict[str, str]) -> HttpResponse:

@@ -99,9 +99,7 @@ def facts_of(order: Json, numbers: Sequence[str]) -> dict[str, Any]:
         "receipts": list(numbers[quantity:]),
         "origin": origin,
         "destination": destination,
-        "route_label": geo.route_label(
-            destination, str(receiver.get("county", "")), str(receiver.get("address", ""))
-        ),
+        "route_label": geo.route_label(destination, str(receiver.get("county", "")), str(receiver.get("address", ""))),
         "product": product,
         "total_weight_kg": order.get("totalWeight"),
         "services": {s["name"]: s["value"] for s in _list(order.get("serviceList"))},

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     CallContext,
@@ -25,7 +26,6 @@ from crossdock_sdk import (
 )
 from crossdock_sdk.codec import form, to_json, unreadable
 from crossdock_sdk.signing import java_url_encode, md5_base64, md5_hex
-
 from crossdock_sf import codes
 
 T = TypeVar("T")
@@ -78,9 +78,7 @@ def timestamp_text(now: datetime) -> str:
     return str((now - _EPOCH) // timedelta(milliseconds=1))
 
 
-def signed(
-    ctx: CallContext, service_code: str, body: Mapping[str, object], *, index: int = 0
-) -> HttpRequest:
+def signed(ctx: CallContext, service_code: str, body: Mapping[str, object], *, index: int = 0) -> HttpRequest:
     """One signed call. `index` counts the calls of a flow: each gets a request id of its own.
 
     Raises CarrierError(AUTH), nothing sent, when the account is not configured for signing.
@@ -102,9 +100,7 @@ def signed(
     return HttpRequest("POST", account.base_url, {"content-type": CONTENT_TYPE}, sent)
 
 
-def call(
-    ctx: CallContext, service_code: str, body: Mapping[str, object], *, index: int = 0
-) -> Flow[bytes]:
+def call(ctx: CallContext, service_code: str, body: Mapping[str, object], *, index: int = 0) -> Flow[bytes]:
     """Send one call; returns the JSON of `msgData` (or of `obj`, for the print services).
 
     Raises CarrierError for every refusal and for every answer that cannot be understood.
@@ -113,9 +109,7 @@ def call(
     return unwrap(response)
 
 
-def one_by_one(
-    items: Iterable[Item], step: Callable[[int, Item], Flow[Outcome]]
-) -> Flow[list[Outcome | CarrierError]]:
+def one_by_one(items: Iterable[Item], step: Callable[[int, Item], Flow[Outcome]]) -> Flow[list[Outcome | CarrierError]]:
     """Run a single-item flow for each item; a refusal of one is nobody else's outcome."""
     outcomes: list[Outcome | CarrierError] = []
     for index, item in enumerate(items):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     Booked,
@@ -24,7 +25,6 @@ from crossdock_sdk import (
     Parcel,
     Routing,
 )
-
 from crossdock_zto import terms, vas
 from crossdock_zto.codes import BOOK_CODES
 from crossdock_zto.party import ReceiveInfo, SenderInfo, receiver, sender
@@ -173,8 +173,7 @@ def _items(parcel: Parcel) -> tuple[OrderItem, ...]:
     """
     lone = len(parcel.items) == 1 and parcel.items[0].quantity == 1
     return tuple(
-        OrderItem(item.title, item.weight_g or (parcel.weight_g if lone else 0), item.quantity)
-        for item in parcel.items
+        OrderItem(item.title, item.weight_g or (parcel.weight_g if lone else 0), item.quantity) for item in parcel.items
     )
 
 

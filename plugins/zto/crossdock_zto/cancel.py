@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     CallContext,
@@ -22,7 +23,6 @@ from crossdock_sdk import (
     HttpResponse,
     Refused,
 )
-
 from crossdock_zto import lookup, terms
 from crossdock_zto.codes import CODES
 from crossdock_zto.wire import call, open_envelope, refusal
@@ -70,9 +70,7 @@ def _cancel_pre_order(account: Account, wanted: Cancellation) -> Flow[CancelOutc
 def build(account: Account, wanted: Cancellation) -> HttpRequest:
     """The signed cancelPreOrder, by orderCode when it is known."""
     if wanted.carrier_order_id:
-        return call(
-            account, API, CancelPreOrder(NO_LONGER_WANTED, order_code=wanted.carrier_order_id)
-        )
+        return call(account, API, CancelPreOrder(NO_LONGER_WANTED, order_code=wanted.carrier_order_id))
     return call(account, API, CancelPreOrder(NO_LONGER_WANTED, bill_code=wanted.waybill_number))
 
 

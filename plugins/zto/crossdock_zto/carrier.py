@@ -22,7 +22,6 @@ from crossdock_sdk import (
     SortCodeOutcome,
     SortCodeRequest,
 )
-
 from crossdock_zto import book, cancel, lookup, push, quote, sort_code
 
 
@@ -37,21 +36,15 @@ class Zto(Carrier):
         """createOrder, one call a booking."""
         return book.book(ctx, bookings)
 
-    def find_by_carrier_order(
-        self, ctx: CallContext, carrier_order_ids: Sequence[str]
-    ) -> Flow[list[FindOutcome]]:
+    def find_by_carrier_order(self, ctx: CallContext, carrier_order_ids: Sequence[str]) -> Flow[list[FindOutcome]]:
         """getOrderInfo by orderCode or by waybill number; both kinds of id are taken."""
         return lookup.find_by_carrier_order(ctx, carrier_order_ids)
 
-    def cancel(
-        self, ctx: CallContext, cancellations: Sequence[Cancellation]
-    ) -> Flow[list[CancelOutcome]]:
+    def cancel(self, ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list[CancelOutcome]]:
         """cancelPreOrder for pick-up orders; full-network numbers are void without a call."""
         return cancel.cancel(ctx, cancellations)
 
-    def sort_code(
-        self, ctx: CallContext, requests: Sequence[SortCodeRequest]
-    ) -> Flow[list[SortCodeOutcome]]:
+    def sort_code(self, ctx: CallContext, requests: Sequence[SortCodeRequest]) -> Flow[list[SortCodeOutcome]]:
         """bagAddrMark, one call a parcel."""
         return sort_code.sort_code(ctx, requests)
 

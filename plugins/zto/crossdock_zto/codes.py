@@ -46,9 +46,7 @@ INTERCEPT: Rows = {
     **dict.fromkeys(("E23101", "E23112", "E23119", "E23120", "E23137"), ErrorClass.PERMANENT),
     "E23102": ErrorClass.NOT_FOUND,
     **dict.fromkeys(("E23108", "E23148", "E23149", "E23150"), ErrorClass.INVALID_REQUEST),
-    **dict.fromkeys(
-        ("E23116", "E23121", "E23127", "E23151", "E23157", "E23160"), ErrorClass.DUPLICATE
-    ),
+    **dict.fromkeys(("E23116", "E23121", "E23127", "E23151", "E23157", "E23160"), ErrorClass.DUPLICATE),
     **dict.fromkeys(("E23118", "E23135", "E23144", "E23154"), ErrorClass.AUTH),
     **dict.fromkeys(("E23114", "E23115", "E23122", "E23136", "E23138"), ErrorClass.NO_SERVICE),
     "E23130": ErrorClass.PERMANENT,  # not in interception

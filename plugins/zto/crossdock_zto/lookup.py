@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from crossdock_sdk import (
     Absent,
     Account,
@@ -24,7 +25,6 @@ from crossdock_sdk import (
     Pending,
     Refused,
 )
-
 from crossdock_zto import terms
 from crossdock_zto.codes import CODES
 from crossdock_zto.wire import call, is_order_code, is_waybill, result, unclear
@@ -62,9 +62,7 @@ class Order(msgspec.Struct, frozen=True, rename="camel"):
         return f"Order({self.order_code} {self.order_status})"
 
 
-def find_by_carrier_order(
-    ctx: CallContext, carrier_order_ids: Sequence[str]
-) -> Flow[list[FindOutcome]]:
+def find_by_carrier_order(ctx: CallContext, carrier_order_ids: Sequence[str]) -> Flow[list[FindOutcome]]:
     """One call an id. Absent carries no reference, since nothing told us whose id it was."""
     outcomes: list[FindOutcome] = []
     for asked in carrier_order_ids:

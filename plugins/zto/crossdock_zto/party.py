@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import msgspec
+
 from crossdock_sdk import Address, Party
 
 _MOBILE = re.compile(r"1[0-9]{10}")
@@ -56,18 +57,14 @@ def sender(party: Party) -> SenderInfo:
     """The shipper as createOrder wants it."""
     mobile, phone = _phones(party.contact.phone)
     at = party.address
-    return SenderInfo(
-        party.contact.name, mobile, phone, at.province, at.city, at.district, street(at)
-    )
+    return SenderInfo(party.contact.name, mobile, phone, at.province, at.city, at.district, street(at))
 
 
 def receiver(party: Party) -> ReceiveInfo:
     """The recipient as createOrder wants it."""
     mobile, phone = _phones(party.contact.phone)
     at = party.address
-    return ReceiveInfo(
-        party.contact.name, mobile, phone, at.province, at.city, at.district, street(at)
-    )
+    return ReceiveInfo(party.contact.name, mobile, phone, at.province, at.city, at.district, street(at))
 
 
 def place(address: Address) -> Place:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     BookingNews,
@@ -20,7 +21,6 @@ from crossdock_sdk import (
     PushRequest,
 )
 from crossdock_sdk.signing import same
-
 from crossdock_zto import terms
 from crossdock_zto.wire import digest, is_waybill
 
@@ -63,9 +63,7 @@ def parse_push(account: Account, request: PushRequest) -> PushReceipt:
     try:
         status = msgspec.json.decode(data, type=OrderStatus)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PushRefused(
-            "the digest is right but `data` is not the JSON object ZTO documents"
-        ) from error
+        raise PushRefused("the digest is right but `data` is not the JSON object ZTO documents") from error
     if status.pre_order_status is None:
         return PushReceipt(ACKNOWLEDGEMENT)
     return PushReceipt(ACKNOWLEDGEMENT, (_news(account, status),))
@@ -75,9 +73,7 @@ def _verified_data(account: Account, body: bytes) -> str:
     fields = _fields(body)
     app_key, secret = account.setting("app_key"), account.secret("app_secret")
     if not app_key or not secret:
-        raise PushRefused(
-            "the account has no app_key or app_secret to verify pushes with; configure both"
-        )
+        raise PushRefused("the account has no app_key or app_secret to verify pushes with; configure both")
     # Both comparisons always run, so that time tells nothing about which one failed.
     ours = same(fields.get("company_id", ""), app_key)
     signed = same(fields.get("data_digest", ""), digest(fields.get("data", "").encode(), secret))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     CallContext,
@@ -23,7 +24,6 @@ from crossdock_sdk import (
     Quote,
     QuoteOutcome,
 )
-
 from crossdock_zto import vas
 from crossdock_zto.codes import CODES, OPEN
 from crossdock_zto.party import Place, place

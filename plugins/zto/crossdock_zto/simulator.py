@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from crossdock_sdk import Account, HttpRequest, HttpResponse, Secret
 from crossdock_sdk.simulator import CarrierSimulator, Ledger
-
 from crossdock_zto import simulator_lanes as lanes
 from crossdock_zto import simulator_wire as wire
 from crossdock_zto.simulator_orders import Desk

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from crossdock_sdk.simulator import Entry, Ledger
-
 from crossdock_zto import simulator_lanes as lanes
 from crossdock_zto.simulator_wire import ACCOUNT_ID, ACCOUNT_PASSWORD, Rejected
 
@@ -115,9 +114,7 @@ def _check_order(body: dict[str, Any]) -> None:
         _check_payer(account.get("customerId"), known=account.get("customerId") == ACCOUNT_ID)
     else:
         matches = account.get("accountPassword") == ACCOUNT_PASSWORD
-        _check_payer(
-            account.get("accountId"), known=account.get("accountId") == ACCOUNT_ID and matches
-        )
+        _check_payer(account.get("accountId"), known=account.get("accountId") == ACCOUNT_ID and matches)
     if str(body["orderType"]) not in (FULL_NETWORK, PICK_UP):
         raise Rejected("p-o001", "未找到对应的订单处理器")
     for key in ("orderVasList", "orderItems"):

@@ -11,6 +11,7 @@ from base64 import b64encode
 from typing import Any
 
 import msgspec
+
 from crossdock_sdk import HttpRequest, HttpResponse
 from crossdock_sdk.codec import form, to_json
 
@@ -105,11 +106,7 @@ def verified_body(request: HttpRequest, api: str) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected("E403", "参数校验失败") from error
     missing = [path for path in REQUIRED[api] if _blank(body, path)]
-    missing += [
-        " / ".join(group)
-        for group in ONE_OF.get(api, ())
-        if all(_blank(body, path) for path in group)
-    ]
+    missing += [" / ".join(group) for group in ONE_OF.get(api, ()) if all(_blank(body, path) for path in group)]
     if missing:
         raise Rejected("S208", f"缺少必填参数: {', '.join(missing)}")
     return body

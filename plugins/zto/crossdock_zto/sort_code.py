@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     CallContext,
@@ -18,7 +19,6 @@ from crossdock_sdk import (
     SortCodeOutcome,
     SortCodeRequest,
 )
-
 from crossdock_zto.book import BigMark
 from crossdock_zto.codes import CODES
 from crossdock_zto.party import street
@@ -77,7 +77,5 @@ def read(response: HttpResponse) -> SortCodeOutcome:
     except CarrierError as refused:
         return refused
     if not mark.mark:
-        return CarrierError(
-            ErrorClass.NOT_FOUND, message="ZTO has no routing text for this address"
-        )
+        return CarrierError(ErrorClass.NOT_FOUND, message="ZTO has no routing text for this address")
     return mark.routing()

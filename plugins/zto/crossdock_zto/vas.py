@@ -7,6 +7,7 @@ parcel that should have been cold must not travel warm.
 from __future__ import annotations
 
 import msgspec
+
 from crossdock_sdk import CarrierError, ErrorClass, Money, Options, Temperature
 
 
@@ -20,9 +21,7 @@ class Vas(msgspec.Struct, frozen=True, rename="camel"):
 def check(options: Options, parcel_count: int) -> None:
     """Raise CarrierError for what this plug-in cannot order. Nothing has been sent then."""
     if parcel_count != 1:
-        raise _not_offered(
-            "parcels", f"ZTO books one parcel a waybill, not {parcel_count}; split the order"
-        )
+        raise _not_offered("parcels", f"ZTO books one parcel a waybill, not {parcel_count}; split the order")
     if options.temperature is not Temperature.AMBIENT:
         raise _not_offered("options.temperature", "ZTO is booked for ambient goods only")
     if options.signed_receipt:

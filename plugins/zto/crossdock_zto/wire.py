@@ -11,6 +11,7 @@ import re
 from typing import TypeVar
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     CarrierError,
@@ -21,7 +22,6 @@ from crossdock_sdk import (
 )
 from crossdock_sdk.codec import read_json, to_json, unreadable
 from crossdock_sdk.signing import md5_base64
-
 from crossdock_zto.codes import TEXTS
 
 T = TypeVar("T")
@@ -109,9 +109,7 @@ def result(response: HttpResponse, shape: type[T], codes: CodeTable) -> T:
     try:
         return msgspec.json.decode(envelope.result, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise unclear(
-            envelope.code, "the answer says success but its result is not what ZTO documents"
-        ) from error
+        raise unclear(envelope.code, "the answer says success but its result is not what ZTO documents") from error
 
 
 def unclear(code: str, message: str) -> CarrierError:

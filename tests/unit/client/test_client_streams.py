@@ -238,7 +238,7 @@ async def test_quote_passes_its_arguments(client: Client, twin: Twin) -> None:
 
 async def test_wrong_arguments_are_refused_before_sending(client: Client, twin: Twin) -> None:
     """Mistakes that the client can see cost no call and name their argument."""
-    naive = datetime(2026, 1, 2)  # noqa: DTZ001  # the mistake under test
+    naive = datetime(2026, 1, 2)  # the mistake under test
     calls: list[tuple[str, Any]] = [
         ("exactly one", lambda: client.get_order()),
         ("exactly one", lambda: client.get_order(order_id="a", reference="b")),

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from acme.simulator import KEY, AcmeSimulator, sign
+
 from crossdock_sdk.simulator import Faults, Ledger
 from crossdock_sdk.simulator.server import SimulatorServer
 from crossdock_sdk.testing import FakeClock
@@ -83,5 +84,5 @@ async def book(server: SimulatorServer, reference: str = "R1") -> Reply:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until something holds; the `run` fixture bounds the time."""
-    while not condition():  # noqa: ASYNC110 - the server under test has no event for tests
+    while not condition():
         await asyncio.sleep(0)

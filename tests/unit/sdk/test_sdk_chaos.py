@@ -6,6 +6,7 @@ from collections import Counter
 from random import Random
 
 import pytest
+
 from crossdock_sdk.simulator import Faults
 from crossdock_sdk.simulator.chaos import Mishap, SlidingSecond, draw
 

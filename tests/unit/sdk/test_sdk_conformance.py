@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from acme.carrier import Acme
 from acme.simulator import AcmeSimulator
+
 from crossdock_sdk import (
     Absent,
     Account,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from acme_wire import Reply, Run, ask, book, send, serve
+
 from crossdock_sdk.simulator import Faults
 from crossdock_sdk.simulator.ledger import Entry
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from acme.carrier import Acme
+
 from crossdock_sdk import (
     Carrier,
     CarrierError,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from acme.carrier import Acme
 from acme.simulator import AcmeSimulator
+
 from crossdock_sdk import (
     Booked,
     CarrierError,

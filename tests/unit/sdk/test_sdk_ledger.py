@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from crossdock_sdk.simulator import Ledger, read_ledger
 from crossdock_sdk.testing import NOW
 

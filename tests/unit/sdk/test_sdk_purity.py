@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from crossdock_sdk.testing import check_purity
 from crossdock_sdk.testing.purity import FORBIDDEN_CALLS, FORBIDDEN_IMPORTS, scan
 

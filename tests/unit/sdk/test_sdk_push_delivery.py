@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from acme.simulator import KEY, sign
 from acme_wire import Run, book, serve, until
+
 from crossdock_sdk.simulator import Faults
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from crossdock_sdk import ErrorClass, Limit, Manifest
 from crossdock_sdk.manifest import (
     BookingFacts,

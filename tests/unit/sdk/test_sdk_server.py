@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from acme_wire import Run, ask, book, call, request, send, serve, until
+
 from crossdock_sdk.simulator import Faults
 from crossdock_sdk.simulator.http import MAX_BODY_BYTES
 from crossdock_sdk.simulator.server import SimulatorServer

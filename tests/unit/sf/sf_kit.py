@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+
 from crossdock_sdk import (
     Account,
     Address,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sf_kit import BOOKING, NOW, RECIPIENT, SF, change, context, drive
+
 from crossdock_sdk import (
     Account,
     Booked,
@@ -18,7 +20,6 @@ from crossdock_sdk import (
 from crossdock_sdk.simulator import Ledger
 from crossdock_sdk.testing import FakeClock
 from crossdock_sf.simulator import SfSimulator
-from sf_kit import BOOKING, NOW, RECIPIENT, SF, change, context, drive
 
 ROOT = "http://127.0.0.1:8080"
 

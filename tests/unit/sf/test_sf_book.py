@@ -7,20 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from crossdock_sdk import (
-    Booked,
-    Booking,
-    BookOutcome,
-    ErrorClass,
-    HttpResponse,
-    Item,
-    Money,
-    Options,
-    Parcel,
-    SideEffect,
-    Temperature,
-)
-from crossdock_sf import wire
 from sf_kit import (
     ACCOUNT,
     BOOKING,
@@ -41,6 +27,21 @@ from sf_kit import (
     refused,
     success,
 )
+
+from crossdock_sdk import (
+    Booked,
+    Booking,
+    BookOutcome,
+    ErrorClass,
+    HttpResponse,
+    Item,
+    Money,
+    Options,
+    Parcel,
+    SideEffect,
+    Temperature,
+)
+from crossdock_sf import wire
 
 ORDER = BOOKING.reference
 WAYBILL = "SF1990000000017"

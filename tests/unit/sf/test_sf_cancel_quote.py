@@ -8,21 +8,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from crossdock_sdk import (
-    Address,
-    Cancellation,
-    Cancelled,
-    CancelOutcome,
-    ErrorClass,
-    HttpResponse,
-    Lane,
-    Money,
-    Parcel,
-    Quote,
-    QuoteOutcome,
-    SideEffect,
-)
-from crossdock_sf import wire
 from sf_kit import (
     CHECK_WORD,
     NOW,
@@ -43,6 +28,22 @@ from sf_kit import (
     refused,
     success,
 )
+
+from crossdock_sdk import (
+    Address,
+    Cancellation,
+    Cancelled,
+    CancelOutcome,
+    ErrorClass,
+    HttpResponse,
+    Lane,
+    Money,
+    Parcel,
+    Quote,
+    QuoteOutcome,
+    SideEffect,
+)
+from crossdock_sf import wire
 
 CANCELLATION = Cancellation("DEMO-1", "SF1990000000017")
 LANE = Lane(SHIPPER, RECIPIENT, (PARCEL,), "2")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sf_kit import gateway, refusal
+
 from crossdock_sdk import CarrierError, ErrorClass, SideEffect
 from crossdock_sf import codes, wire
-from sf_kit import gateway, refusal
 
 GATEWAY_ROWS = {
     "AUTH": "A1002 A1003 A1004 A1006 A1011",

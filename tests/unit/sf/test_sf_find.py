@@ -5,14 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from crossdock_sdk import (
-    Absent,
-    Booked,
-    HttpResponse,
-    Pending,
-    Refused,
-    SideEffect,
-)
 from sf_kit import (
     BOOKING,
     SF,
@@ -26,6 +18,15 @@ from sf_kit import (
     refusal,
     refused,
     success,
+)
+
+from crossdock_sdk import (
+    Absent,
+    Booked,
+    HttpResponse,
+    Pending,
+    Refused,
+    SideEffect,
 )
 
 ORDER = BOOKING.reference

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sf_kit import BOOKING, PARCEL, RECIPIENT, SF, SHIPPER, answer, context, drive, fixture
+
 from crossdock_sdk import (
     Booked,
     Cancellation,
@@ -17,9 +21,6 @@ from crossdock_sdk import (
     SideEffect,
 )
 from crossdock_sf import codes
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sf_kit import BOOKING, PARCEL, RECIPIENT, SF, SHIPPER, answer, context, drive, fixture
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 GENUINE = fixture("create.answer.json").strip()

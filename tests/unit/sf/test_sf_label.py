@@ -6,16 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from crossdock_sdk import (
-    CarrierLabel,
-    ErrorClass,
-    HttpRequest,
-    HttpResponse,
-    LabelOutcome,
-    LabelRequest,
-    SideEffect,
-)
-from crossdock_sf import label
 from sf_kit import (
     ACCOUNT,
     SF,
@@ -29,6 +19,17 @@ from sf_kit import (
     play,
     refused,
 )
+
+from crossdock_sdk import (
+    CarrierLabel,
+    ErrorClass,
+    HttpRequest,
+    HttpResponse,
+    LabelOutcome,
+    LabelRequest,
+    SideEffect,
+)
+from crossdock_sf import label
 
 ONE = LabelRequest("SF1990000000017")
 TWO = LabelRequest("SF1990000000018")

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from pypdf import PdfReader
+from sf_kit import BOOKING, NOW, PARCEL, RECIPIENT, SF, SHIPPER, change, refused
+from sf_world import ROOT, World, person, to
+
 from crossdock_sdk import (
     Absent,
     Address,
@@ -32,9 +36,6 @@ from crossdock_sdk import (
 from crossdock_sdk.simulator import Faults, Ledger
 from crossdock_sdk.testing import check_carrier
 from crossdock_sf.simulator import SfSimulator
-from pypdf import PdfReader
-from sf_kit import BOOKING, NOW, PARCEL, RECIPIENT, SF, SHIPPER, change, refused
-from sf_world import ROOT, World, person, to
 
 
 def test_conformance_check_finds_nothing() -> None:

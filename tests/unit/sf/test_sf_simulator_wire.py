@@ -8,6 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from sf_kit import BOOKING, PARCEL, RECIPIENT, SF, SHIPPER, context, drive, refused
+from sf_world import ROOT, World
+
 from crossdock_sdk import (
     Cancellation,
     ErrorClass,
@@ -19,8 +22,6 @@ from crossdock_sdk import (
 )
 from crossdock_sf import wire
 from crossdock_sf.simulator import SfSimulator
-from sf_kit import BOOKING, PARCEL, RECIPIENT, SF, SHIPPER, context, drive, refused
-from sf_world import ROOT, World
 
 
 def test_gateway_checks_permission_before_the_signature() -> None:

@@ -8,11 +8,12 @@ from hashlib import md5
 from urllib.parse import quote_plus
 
 import pytest
+from sf_kit import ACCOUNT, CHECK_WORD, NONCE, NOW, TIMESTAMP, URL, answer, change, context, fields
+
 from crossdock_sdk import CarrierError, ErrorClass, HttpResponse, Secret, SideEffect
 from crossdock_sdk.codec import to_json
 from crossdock_sdk.signing import java_url_encode
 from crossdock_sf import wire
-from sf_kit import ACCOUNT, CHECK_WORD, NONCE, NOW, TIMESTAMP, URL, answer, change, context, fields
 
 PLAIN = '{"language":"zh-CN","orderId":"DEMO-20260301-0007"}'
 AWKWARD = '{"remark":"请放门口 ~(A*B)!","orderId":"DEMO+1"}'

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from crossdock_sdk import Address, Contact, Money, Parcel, Party
 
+from crossdock_sdk import Address, Contact, Money, Parcel, Party
 from engine.core.policy.records import (
     AttemptRecord,
     AttemptState,

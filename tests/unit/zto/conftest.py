@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 import pytest
+
 from crossdock_sdk import (
     Account,
     Address,

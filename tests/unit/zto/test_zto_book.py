@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from crossdock_sdk import (
     Account,
     Booked,

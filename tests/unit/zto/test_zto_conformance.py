@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from crossdock_sdk import Account
 from crossdock_sdk.simulator import CarrierSimulator
 from crossdock_sdk.testing import check_carrier

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from crossdock_sdk import Account, BookingState, PushReceipt, PushRefused, PushRequest
 from crossdock_sdk.codec import form
 from crossdock_zto import push, wire

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from crossdock_sdk import (
     Account,
     Booking,

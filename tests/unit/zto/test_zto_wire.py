@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+
 from crossdock_sdk import Account, CarrierError, ErrorClass, SideEffect
 from crossdock_zto import codes, wire
 from crossdock_zto.codes import BOOK_CODES, CODES

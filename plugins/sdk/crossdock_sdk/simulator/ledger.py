@@ -90,9 +90,7 @@ class Ledger:
             os.ftruncate(self._fd, size - torn)
             self._dirty = True
 
-    def _append(
-        self, kind: str, time: datetime, reference: str, waybill: str, facts: dict[str, Any]
-    ) -> Entry:
+    def _append(self, kind: str, time: datetime, reference: str, waybill: str, facts: dict[str, Any]) -> Entry:
         entry = Entry(len(self.entries) + 1, time, kind, reference, waybill, facts)
         if self._fd >= 0:
             self._dirty = True

@@ -132,9 +132,7 @@ class SimulatorServer:
         return port, f"http://{host}:{port}"
 
     async def _listen(self, port: int, make: Callable[[], Connection]) -> asyncio.Server:
-        return await self._loop.create_server(
-            make, self._host, port, backlog=_BACKLOG, reuse_address=True
-        )
+        return await self._loop.create_server(make, self._host, port, backlog=_BACKLOG, reuse_address=True)
 
     async def _close(self, listener: asyncio.Server, connections: set[Connection]) -> None:
         listener.close()

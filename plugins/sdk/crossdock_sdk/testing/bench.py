@@ -161,9 +161,7 @@ def options_for(option: Option, clock: FakeClock) -> dict[str, Any]:
         Option.CHILLED: Options(temperature=Temperature.CHILLED),
         Option.FROZEN: Options(temperature=Temperature.FROZEN),
         Option.SIGNED_RECEIPT: Options(signed_receipt=True),
-        Option.PICKUP: Options(
-            pickup=True, pickup_start_time=start, pickup_end_time=start + timedelta(hours=2)
-        ),
+        Option.PICKUP: Options(pickup=True, pickup_start_time=start, pickup_end_time=start + timedelta(hours=2)),
     }
     if option is Option.MULTI_PARCEL:
         return {"parcels": tuple(Parcel(1_000, items=p.items) for p in booking().parcels * 3)}

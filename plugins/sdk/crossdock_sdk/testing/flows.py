@@ -24,8 +24,7 @@ def play(flow: Flow[T], *responses: HttpResponse) -> T:
     def answer(request: HttpRequest) -> HttpResponse:
         if not left:
             raise AssertionError(
-                f"the flow wants an answer to request {len(responses) + 1}, {request}; "
-                f"{len(responses)} were given"
+                f"the flow wants an answer to request {len(responses) + 1}, {request}; {len(responses)} were given"
             )
         return left.pop(0)
 

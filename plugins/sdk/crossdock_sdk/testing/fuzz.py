@@ -125,9 +125,7 @@ def _feed(
     name: str,
 ) -> None:
     where = f"{operation}, {name} as answer {len(before) + 1}"
-    outcome = bench.call_one(
-        operation, item, answer=_Script([*before, garbage], bench), where=where
-    )
+    outcome = bench.call_one(operation, item, answer=_Script([*before, garbage], bench), where=where)
     if operation != "book" or outcome is None:
         return
     bench.expect(

@@ -37,9 +37,7 @@ def _identity(manifest: Manifest, account: Account, simulator_code: str) -> Iter
     if simulator_code != manifest.code:
         yield Finding(rule, f"the simulator says {simulator_code!r}", f"write {manifest.code!r}")
     if account.carrier != manifest.code:
-        yield Finding(
-            rule, f"the test account says {account.carrier!r}", f"write {manifest.code!r}"
-        )
+        yield Finding(rule, f"the test account says {account.carrier!r}", f"write {manifest.code!r}")
     for key in ("base_url", "sandbox_url"):
         url = getattr(manifest, key)
         if url and not url.startswith("https://"):
@@ -125,9 +123,7 @@ def _limits(manifest: Manifest) -> Iterator[Finding]:
             value = getattr(limit, key)
             if value is not None and value <= 0:
                 where = f"limits.{operation}.{key} = {value}"
-                yield Finding(
-                    "limits are above 0", where, "write the carrier's limit or leave it out"
-                )
+                yield Finding("limits are above 0", where, "write the carrier's limit or leave it out")
 
 
 def _required_fields(manifest: Manifest) -> Iterator[Finding]:

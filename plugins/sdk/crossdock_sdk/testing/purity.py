@@ -75,9 +75,7 @@ def _offences(node: ast.AST) -> Iterator[tuple[int, str, str]]:
         found = list(_imported(node.lineno, node.module))
         # `from http import client` names the module in its second half.
         yield from found or [
-            hit
-            for alias in node.names
-            for hit in _imported(node.lineno, f"{node.module}.{alias.name}")
+            hit for alias in node.names for hit in _imported(node.lineno, f"{node.module}.{alias.name}")
         ]
     elif isinstance(node, ast.Call):
         called = ".".join(_dotted(node.func).split(".")[-2:])

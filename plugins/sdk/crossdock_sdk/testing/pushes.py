@@ -46,9 +46,7 @@ def _received(request: HttpRequest) -> PushRequest:
     return PushRequest(headers, request.body, query=urlsplit(request.url).query)
 
 
-def _read(
-    bench: Bench, account: Account, push: PushRequest, where: str
-) -> PushReceipt | PushRefused | None:
+def _read(bench: Bench, account: Account, push: PushRequest, where: str) -> PushReceipt | PushRefused | None:
     """The receipt, the refusal, or None after a finding."""
     try:
         return bench.carrier.parse_push(account, bench.clock(), push)
@@ -62,9 +60,7 @@ def _read(
         return None
 
 
-def _genuine(
-    bench: Bench, push: PushRequest, receipt: PushReceipt, booked: object, where: str
-) -> None:
+def _genuine(bench: Bench, push: PushRequest, receipt: PushReceipt, booked: object, where: str) -> None:
     status = receipt.acknowledgement.status
     bench.expect(
         200 <= status < 300,
@@ -120,7 +116,5 @@ def _flipped(bench: Bench, push: PushRequest, receipt: PushReceipt, where: str) 
             forged = PushRequest(push.headers, bytes(flipped), push.path, push.query)
             read = _read(bench, bench.account, forged, f"{where} with byte {position} flipped")
             if isinstance(read, PushReceipt) and read != receipt:
-                bench.expect(
-                    False, "a forged push is refused", f"{where}, byte {position} flipped", _VERIFY
-                )
+                bench.expect(False, "a forged push is refused", f"{where}, byte {position} flipped", _VERIFY)
                 return

@@ -73,9 +73,7 @@ def _wrong_secrets(bench: Bench) -> None:
         wrong = f"wrong-{key}-Zq81"
         account = with_secret(bench.account, key, wrong)
         before = len(bench.simulator.ledger.entries)
-        operation, item = (
-            ("book", bench.next_booking()) if not bench.has("sign_in") else ("sign_in", None)
-        )
+        operation, item = ("book", bench.next_booking()) if not bench.has("sign_in") else ("sign_in", None)
         where = f"{operation} with a wrong {key}"
         if item is None:
             outcome = bench.call(operation, None, account=account, where=where)

@@ -127,8 +127,7 @@ def _book(bench: Bench, wanted: Booking, where: str) -> Booked | None:
         "return the master's number and the other pieces in sub_waybill_numbers",
     )
     bench.expect(
-        len(bench.simulator.ledger.entries) > before
-        and bench.simulator.ledger.first(wanted.reference) is not None,
+        len(bench.simulator.ledger.entries) > before and bench.simulator.ledger.first(wanted.reference) is not None,
         "the ledger knows every booking by our reference",
         f"{where}: no entry",
         "call ledger.book(clock(), reference, waybill_number) when the simulator books",
@@ -187,9 +186,7 @@ def _label(bench: Bench, booked: Booked) -> None:
 
 
 def _cancel(bench: Bench, booked: Booked) -> None:
-    wanted = Cancellation(
-        booked.reference, booked.waybill_number, booked.carrier_order_id, booked.sub_waybill_numbers
-    )
+    wanted = Cancellation(booked.reference, booked.waybill_number, booked.carrier_order_id, booked.sub_waybill_numbers)
     local_only = False
     for time in ("the first time", "again"):
         gone = bench.call_one("cancel", wanted)

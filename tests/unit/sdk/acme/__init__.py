@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from acme.carrier import Acme
 from crossdock_sdk import Carrier, Manifest, hookimpl
 from crossdock_sdk.simulator import CarrierSimulator
-
-from acme.carrier import Acme
 
 
 @hookimpl

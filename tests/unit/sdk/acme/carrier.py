@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+
 from crossdock_sdk import (
     Absent,
     Account,

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+
 from crossdock_sdk import Account, HttpRequest, HttpResponse, Secret
 from crossdock_sdk.simulator import CarrierSimulator, Entry
 

@@ -1,0 +1,151 @@
+"""The loops that run beside the orders: taking up what is due, keeping limits, cleaning up."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from msgspec.structs import replace
+
+from crossdock_sdk import ErrorClass
+from engine.core.policy.records import OrderState
+from engine.core.reconcile import AT_ONCE, RATES_KEY, housekeeping, keep_rates, reconcile, restore_rates
+from engine.store.port import StoreError
+from tests.fakes.carrier import manifest, refuse
+from tests.fakes.house import House, house
+
+pytestmark = pytest.mark.anyio
+
+ALPHA = manifest("alpha")
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """End a loop."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_due_orders_are_taken_up_on_time() -> None:
+    """Not before, and without a caller."""
+    async with house(ALPHA) as scene:
+        scene.network.script("alpha", "book", *[refuse(ErrorClass.CAPACITY)] * 2)
+        created = await scene.create()
+        due = (await scene.get(created)).order.due_time
+        assert due is not None
+        scene.reconcile()
+        await scene.pass_time((due - scene.clock.now()).total_seconds() - 0.3)
+        before = scene.network.count("alpha", "book")
+        await scene.pass_time(1.0)
+        after = await scene.get(created)
+
+    assert (before, after.order.state) == (2, OrderState.BOOKED)
+
+
+async def test_a_backlog_is_worked_off_in_bounded_portions() -> None:
+    """A start after a long outage does not drown the carrier."""
+    async with house(ALPHA, max_open=10_000) as scene:
+        scene.network.always("alpha", "book", refuse(ErrorClass.CAPACITY))
+        template = await scene.create("A0")
+        loaded = await scene.get(template)
+        for n in range(AT_ONCE + 20):
+            order_id = f"00000000-0000-7000-8000-{n:012d}"
+            draft = replace(loaded.order.draft, reference=f"B{n}")
+            scene.store._orders[order_id] = replace(loaded.order, order_id=order_id, draft=draft, lease_epoch=0)
+        scene.network.hold("alpha", "book", 10_000)
+        scene.reconcile()
+        await scene.pass_time(0.0)
+        running = scene.booker.background_count
+
+    assert running == AT_ONCE
+
+
+async def test_a_store_that_fails_is_reported_and_asked_again() -> None:
+    """The loop outlives it."""
+    async with house(ALPHA) as scene:
+        errors: list[str] = []
+        claim = scene.store.claim_due
+
+        async def failing(*_: object, **__: object) -> list[object]:
+            scene.store.claim_due = claim  # type: ignore[method-assign]
+            raise StoreError("the disk is full")
+
+        scene.store.claim_due = failing  # type: ignore[method-assign, assignment]
+        loop = asyncio.create_task(
+            reconcile(scene.store, scene.booker, scene.clock, lambda e: errors.append(str(e)))
+        )
+        await scene.pass_time(1.0)
+        alive = not loop.done()
+        await stop(loop)
+
+    assert (errors, alive) == (["the disk is full"], True)
+
+
+async def test_housekeeping_runs_every_hour_whatever_fails() -> None:
+    """One failure does not end it."""
+    async with house(ALPHA) as scene:
+        errors: list[Exception] = []
+        runs: list[float] = []
+
+        async def purge() -> None:
+            runs.append(scene.clock.monotonic())
+            if len(runs) == 1:
+                raise StoreError("busy")
+
+        loop = asyncio.create_task(housekeeping(purge, scene.clock, errors.append))
+        await scene.pass_time(2 * 3600.0 + 1.0)
+        await stop(loop)
+
+    assert [b - a for a, b in pairwise(runs)] == [3600.0, 3600.0]
+    assert len(errors) == 1
+
+
+async def _throttled(scene: House) -> None:
+    scene.network.script("alpha", "book", refuse(ErrorClass.RATE_LIMITED))
+    await scene.create()
+
+
+async def test_a_learned_limit_outlives_a_crash() -> None:
+    """The next process goes on where the last one stood: no double burst."""
+    async with house(ALPHA) as scene:
+        keeping = asyncio.create_task(keep_rates(scene.store, scene.outbound, scene.clock, lambda e: None))
+        await _throttled(scene)
+        await scene.pass_time(1.0)
+        learned = scene.outbound.rate_states()["alpha-1"]["book"].rate_per_s
+        await stop(keeping)
+        await scene.crash()
+        await scene.start()
+        await restore_rates(scene.store, scene.outbound, scene.clock)
+        restored = scene.outbound.rate_states()["alpha-1"]["book"].rate_per_s
+
+    assert learned is not None
+    assert restored == learned
+
+
+async def test_limits_are_saved_only_when_they_changed() -> None:
+    """An idle engine writes nothing."""
+    async with house(ALPHA) as scene:
+        await _throttled(scene)
+        saved: list[str] = []
+        put = scene.store.put_state
+
+        async def counting(key: str, value: bytes) -> None:
+            saved.append(key)
+            await put(key, value)
+
+        scene.store.put_state = counting  # type: ignore[method-assign]
+        keeping = asyncio.create_task(keep_rates(scene.store, scene.outbound, scene.clock, lambda e: None))
+        await scene.pass_time(5.0)
+        await stop(keeping)
+
+    assert saved == [RATES_KEY]
+
+
+async def test_without_saved_limits_nothing_is_restored() -> None:
+    """A first start."""
+    async with house(ALPHA) as scene:
+        await restore_rates(scene.store, scene.outbound, scene.clock)
+
+    assert scene.outbound.rate_states() == {}

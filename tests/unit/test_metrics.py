@@ -1,0 +1,138 @@
+"""Metrics count what happened, to the unit, under the documented labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine.core.policy.breaker import BreakerState
+from engine.core.policy.records import AttemptState, OrderState
+from engine.metrics import LaneMetrics, Metrics, StoreMetrics
+from engine.outbound import LaneKey, LaneSnapshot, OperationClass
+from tests.fakes.rows import attempt, booking, loaded
+
+LANE = LaneKey("sf", "sf-1", OperationClass.BOOKING)
+WHERE = {"carrier": "sf", "account": "sf-1"}
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """A sample as a scrape would show it."""
+    for family in text_string_to_metric_families(metrics.expose().decode()):
+        for sample in family.samples:
+            if sample.name == f"crossdock_{name}" and sample.labels == labels:
+                return float(sample.value)
+    return None
+
+
+COUNTED: list[tuple[Callable[[Metrics], None], str, dict[str, str]]] = [
+    (
+        lambda m: m.attempt_ended(attempt(1, "sf", AttemptState.REJECTED, error_class="CAPACITY")),
+        "attempts_total",
+        {"carrier": "sf", "outcome": "REJECTED", "error_class": "CAPACITY"},
+    ),
+    (
+        lambda m: m.fell_back("sf", "zto", "CAPACITY"),
+        "fallbacks_total",
+        {"from_carrier": "sf", "to_carrier": "zto", "reason": "CAPACITY"},
+    ),
+    (
+        lambda m: m.order_settled(loaded(state=OrderState.BOOKED, booking=booking(carrier="sf"))),
+        "orders_settled_total",
+        {"state": "BOOKED", "carrier": "sf"},
+    ),
+    (
+        lambda m: m.order_settled(loaded(state=OrderState.FAILED)),
+        "orders_settled_total",
+        {"state": "FAILED", "carrier": ""},
+    ),
+    (lambda m: m.worker_failed("o1", KeyError("x")), "worker_failures_total", {"error": "KeyError"}),
+    (lambda m: m.order_accepted(False), "orders_accepted_total", {}),
+    (lambda m: m.order_accepted(True), "orders_replayed_total", {}),
+    (lambda m: m.order_refused("ORDER_INVALID"), "orders_refused_total", {"reason": "ORDER_INVALID"}),
+    (lambda m: m.push_received("sf", "REFUSED"), "pushes_total", {"carrier": "sf", "outcome": "REFUSED"}),
+    (
+        lambda m: LaneMetrics(m).finished(LANE, "book", "AMBIGUOUS", "TIMEOUT", 0.2, 1),
+        "carrier_calls_total",
+        {**WHERE, "operation": "book", "outcome": "AMBIGUOUS", "error_class": "TIMEOUT"},
+    ),
+    (
+        lambda m: LaneMetrics(m).refused(LANE, "book", "RATE"),
+        "lane_refusals_total",
+        {**WHERE, "operation": "book", "reason": "RATE"},
+    ),
+    (
+        lambda m: LaneMetrics(m).breaker_changed(LANE, BreakerState.OPEN),
+        "breaker_changes_total",
+        {**WHERE, "operation_class": "BOOKING", "state": "OPEN"},
+    ),
+    (
+        lambda m: LaneMetrics(m).waited(LANE, "book", 0.2),
+        "lane_wait_seconds_count",
+        {**WHERE, "operation": "book"},
+    ),
+    (
+        lambda m: LaneMetrics(m).rate_wait(LANE, "book", 0.2),
+        "lane_rate_wait_seconds_count",
+        {**WHERE, "operation": "book"},
+    ),
+    (lambda m: LaneMetrics(m).started(LANE, "book", 3), "carrier_batch_items_count", {**WHERE, "operation": "book"}),
+    (lambda m: StoreMetrics(m).committed(5, 0.001), "store_commit_items_count", {}),
+    (lambda m: StoreMetrics(m).committed(5, 0.001), "store_commit_duration_seconds_count", {}),
+]
+
+
+@pytest.mark.parametrize(("happens", "name", "labels"), COUNTED, ids=[f"{i}-{c[1]}" for i, c in enumerate(COUNTED)])
+def test_what_happened_twice_is_counted_twice(
+    happens: Callable[[Metrics], None], name: str, labels: dict[str, str]
+) -> None:
+    """Under exactly these labels."""
+    metrics = Metrics()
+    for _ in range(2):
+        happens(metrics)
+
+    assert value(metrics, name, **labels) == 2.0
+
+
+def test_states_that_no_order_is_in_show_zero() -> None:
+    """An alert on NEEDS_REVIEW must go off again."""
+    metrics = Metrics()
+    metrics.order_counts({OrderState.BOOKED: 4, OrderState.NEEDS_REVIEW: 1})
+    metrics.order_counts({OrderState.BOOKED: 5})
+
+    assert value(metrics, "orders", state="BOOKED") == 5.0
+    assert value(metrics, "orders", state="NEEDS_REVIEW") == 0.0
+
+
+def test_lanes_are_read_when_scraped() -> None:
+    """Depth, calls, limit, breaker and learned rates; an unlimited rate has no sample."""
+    metrics = Metrics()
+    lane = LaneSnapshot(
+        key=LANE,
+        breaker=BreakerState.HALF_OPEN,
+        breaker_wait_s=0.0,
+        in_flight=2,
+        concurrency=8,
+        queued=3,
+        rates_per_s={"book": 5.0, "find": None},
+        mean_s={},
+    )
+    metrics.before_scrape.append(lambda: metrics.lane_snapshots([lane]))
+    where = {**WHERE, "operation_class": "BOOKING"}
+
+    assert value(metrics, "lane_queue_depth", **where) == 3.0
+    assert value(metrics, "carrier_calls_in_flight", **where) == 2.0
+    assert value(metrics, "lane_concurrency_limit", **where) == 8.0
+    assert value(metrics, "breaker_state", **where) == 1.0
+    assert value(metrics, "lane_rate_per_second", **WHERE, operation="book") == 5.0
+    assert value(metrics, "lane_rate_per_second", **WHERE, operation="find") is None
+
+
+def test_the_writers_queue_is_a_gauge() -> None:
+    """The last value counts."""
+    metrics = Metrics()
+    StoreMetrics(metrics).queue_depth(7)
+    StoreMetrics(metrics).queue_depth(2)
+
+    assert value(metrics, "store_queue_depth") == 2.0

@@ -1,0 +1,146 @@
+"""From settings to what the rooms take: accounts, tenants, keys; everything wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from crossdock_sdk.manifest import Setting
+from engine.config import AccountSettings, ConfigError, PartySettings, Settings, TariffStep, TenantSettings
+from engine.core.policy.routing import Tariff
+from engine.core.registry import Plugin, Registry
+from engine.wiring import account_facts, accounts_of, read_master_key, split_listen, tenants_of
+from tests.fakes.carrier import FakeCarrier, manifest
+
+SETTINGS = (
+    Setting("check_word", "the check word", secret=True),
+    Setting("mode", "how", required=False, choices=("a", "b"), default="a"),
+)
+REGISTRY = Registry(
+    {"alpha": FakeCarrier(manifest("alpha", setting=SETTINGS))}, (Plugin("broken", "m", "1", "ImportError: no x"),)
+)
+SOUND = AccountSettings(id="alpha-1", carrier="alpha", settings={"check_word": "s3cret"})
+
+
+def problems(account: AccountSettings) -> list[str]:
+    """What is wrong with an account."""
+    with pytest.raises(ConfigError) as refusal:
+        accounts_of(Settings(account=(account,)), REGISTRY)
+    return refusal.value.problems
+
+
+def test_a_sound_account_gets_its_settings_and_secrets_apart() -> None:
+    """Defaults come from the manifest, the URL too unless it is configured."""
+    other = replace(SOUND, id="alpha-2", base_url="https://sandbox.invalid", settings={"check_word": "y", "mode": "b"})
+
+    accounts = accounts_of(Settings(account=(SOUND, other)), REGISTRY)
+
+    first, second = accounts["alpha-1"], accounts["alpha-2"]
+    assert (first.base_url, first.setting("mode")) == ("https://alpha.invalid", "a")
+    assert first.secret("check_word") == "s3cret"
+    assert (second.base_url, second.setting("mode")) == ("https://sandbox.invalid", "b")
+    assert "s3cret" not in repr(first) + repr(first.secrets) + repr(first.settings)
+
+
+@pytest.mark.parametrize(
+    ("account", "what"),
+    [
+        (replace(SOUND, carrier="nobody"), "carrier: 'nobody' is not loaded; loaded: alpha; install its plug-in"),
+        (replace(SOUND, carrier="broken"), "carrier: 'broken' is not loaded (ImportError: no x); install its plug-in"),
+        (replace(SOUND, settings={}), "settings.check_word_file: is missing (the check word)"),
+        (
+            replace(SOUND, settings={"check_word": "s3cret", "x": "s3cret"}),
+            "settings.x: alpha has no such setting; known: check_word, mode",
+        ),
+        (replace(SOUND, settings={"check_word": "s3cret", "mode": "c"}), "settings.mode: use one of a, b"),
+    ],
+)
+def test_an_account_that_its_carrier_cannot_use_is_named(account: AccountSettings, what: str) -> None:
+    """With key and remedy, never with a value."""
+    (problem,) = problems(account)
+
+    assert problem.startswith(f"account alpha-1: {what}")
+    assert "s3cret" not in problem
+
+
+def test_an_account_that_is_switched_off_is_left_out() -> None:
+    """Of calls and of routing."""
+    settings = Settings(account=(replace(SOUND, enabled=False),))
+
+    assert (accounts_of(settings, REGISTRY), account_facts(settings, REGISTRY)) == ({}, [])
+
+
+def test_routing_learns_priority_and_tariff() -> None:
+    """Of accounts whose carriers are here."""
+    step = TariffStep(provinces=("*",), first_weight_g=1000, first_price=1200, step_weight_g=500, step_price=300)
+    gone = replace(SOUND, id="gone-1", carrier="gone")
+
+    (facts,) = account_facts(Settings(account=(replace(SOUND, priority=7, tariff=(step,)), gone)), REGISTRY)
+
+    assert (facts.account_id, facts.carrier, facts.priority) == ("alpha-1", "alpha", 7)
+    assert facts.tariff == (Tariff(("*",), 1000, 1200, 500, 300),)
+
+
+def test_a_tenants_warehouse_is_normalised() -> None:
+    """As a shipper in a request would be."""
+    warehouse = PartySettings(
+        name="仓库", phone="+86 139-8765-4321", province="广东", city="深圳", district="福田", street="一路1号"
+    )
+
+    tenants = tenants_of(Settings(tenant=(TenantSettings(name="acme", shipper=warehouse),)))
+
+    party = tenants.warehouses["acme"]
+    assert (party.contact.phone, party.address.province, party.address.district) == ("13987654321", "广东省", "福田区")
+
+
+def test_a_wrong_warehouse_is_named_before_anything_starts() -> None:
+    """With tenant, field and remedy."""
+    warehouse = PartySettings(name="", phone="1", province="火星", city="x", street="y")
+
+    with pytest.raises(ConfigError) as refusal:
+        tenants_of(Settings(tenant=(TenantSettings(name="acme", shipper=warehouse),)))
+
+    assert all(p.startswith("tenant acme: shipper.") for p in refusal.value.problems)
+    assert len(refusal.value.problems) >= 3
+
+
+def test_the_master_key_is_64_hex_digits_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """32 bytes; readable by the owner only."""
+    path = tmp_path / "key"
+    path.write_text("ab" * 32 + "\n")
+    path.chmod(0o600)
+
+    assert read_master_key(path) == b"\xab" * 32
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "what"),
+    [
+        ("ab" * 32, 0o644, "chmod 600"),
+        ("ab" * 31, 0o600, "64 hex digits"),
+        ("zz" * 32, 0o600, "64 hex digits"),
+        ("é", 0o600, "64 hex digits"),
+        (None, 0o600, "cannot be read"),
+    ],
+)
+def test_a_master_key_that_cannot_be_used_is_refused(content: str | None, mode: int, what: str, tmp_path: Path) -> None:
+    """With the key of the settings and the remedy; never with the key itself."""
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_text(content, "utf-8")
+        path.chmod(mode)
+
+    with pytest.raises(ConfigError, match=rf"store\.master_key_file: .*{what}") as refusal:
+        read_master_key(path)
+
+    assert content is None or content not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("listen", "apart"), [("127.0.0.1:1", ("127.0.0.1", 1)), ("[::1]:50051", ("::1", 50051)), ("host:0", ("host", 0))]
+)
+def test_a_listen_address_is_taken_apart(listen: str, apart: tuple[str, int]) -> None:
+    """Brackets are only spelling."""
+    assert split_listen(listen) == apart
