@@ -33,7 +33,11 @@ def main() -> int:
     left, seed = options.kills, options.seed
     while left > 0:
         place = folder / f"seed-{seed}"
-        chapter = asyncio.run(play(place, seed=seed, kills=min(left, KILLS_A_CHAPTER)))
+        try:
+            chapter = asyncio.run(play(place, seed=seed, kills=min(left, KILLS_A_CHAPTER)))
+        except Exception:
+            print(f"seed {seed} ended early, kept: {place}", file=sys.stderr)
+            raise
         chapters.append(chapter)
         _tell(chapter)
         if chapter.violations:
@@ -43,7 +47,10 @@ def main() -> int:
         left -= chapter.kills
         seed += 1
     _sum_up(chapters)
-    return 1 if any(chapter.violations for chapter in chapters) else 0
+    broken = any(chapter.violations for chapter in chapters)
+    if not broken and options.folder is None:
+        shutil.rmtree(folder)
+    return 1 if broken else 0
 
 
 def _tell(chapter: Chapter) -> None:

@@ -46,7 +46,9 @@ OPEN = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.CONFIRMED)
 ENDED = (OrderState.BOOKED, OrderState.FAILED, OrderState.CANCELLED, OrderState.NEEDS_REVIEW)
 REFUSALS = [c for c in ErrorClass if c not in (ErrorClass.DUPLICATE, ErrorClass.TEMPORARY)]
 
-sheets = st.tuples(st.sampled_from(Repeat), st.floats(0.0, SETTLES_S / 2), st.booleans(), st.booleans())
+lags_s = st.sampled_from([0.0, 0.3, 4.0, SETTLES_S / 2])
+sheets = st.tuples(st.sampled_from(Repeat), lags_s, st.sampled_from([True, True, False]), st.booleans())
+rarely = st.sampled_from([False, False, False, True])
 answers = st.sampled_from(["books", "refuses", "lost after", "lost before", "late", "unreachable", "temporary"])
 
 
@@ -81,14 +83,21 @@ class Booking(RuleBasedStateMachine):
         self.act(self.decision(), data.draw)
 
     @precondition(lambda self: self.sent is not None)
-    @rule(answer=answers, error_class=st.sampled_from(REFUSALS), crashes=st.booleans())
+    @rule(answer=answers, error_class=st.sampled_from(REFUSALS), crashes=rarely)
     def send(self, answer: str, error_class: ErrorClass, crashes: bool) -> None:
         """The request goes out; perhaps the engine dies before it can write down what came back."""
         self.deliver(answer, error_class, crashes)
 
+    @precondition(lambda self: self.sent is None)
+    @rule(data=st.data())
+    def step_on(self, data: st.DataObject) -> None:
+        """Twice in the book of rules, so that the engine does more than others do to it."""
+        self.act(self.decision(), data.draw)
+
+    @precondition(lambda self: self.sent is not None)
     @rule()
     def crash(self) -> None:
-        """Everything in memory is gone."""
+        """Everything in memory is gone: the request had not gone out yet."""
         self.sent = None
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.0, 10.0, 25.0, 130.0]))
@@ -98,10 +107,10 @@ class Booking(RuleBasedStateMachine):
 
     # What others do
 
-    @rule()
-    def caller_cancels(self) -> None:
+    @rule(wants=rarely)
+    def caller_cancels(self, wants: bool) -> None:
         """At any moment."""
-        if self.rows.order.state is not OrderState.NEEDS_REVIEW:
+        if wants and self.rows.order.state is not OrderState.NEEDS_REVIEW:
             self.apply(transitions.cancel_requested(self.rows, self.now))
 
     @rule(index=st.integers(0, 2), away=st.booleans())
@@ -280,5 +289,5 @@ class Booking(RuleBasedStateMachine):
 
 BookingMachine = Booking.TestCase
 BookingMachine.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=400, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
