@@ -40,6 +40,28 @@ def accounts_of(settings: Settings, registry: Registry) -> dict[str, Account]:
     return accounts
 
 
+def rule_problems(settings: Settings, registry: Registry) -> list[str]:
+    """Rules that name carriers or products nobody has: they would send orders nowhere."""
+    carriers = {a.carrier for a in settings.account if a.enabled}
+    services = {s.code for code, m in registry.manifests.items() if code in carriers for s in m.service}
+    found = []
+    for rule in settings.rule:
+        for key, codes in (("only", rule.only), ("prefer", rule.prefer), ("exclude", rule.exclude)):
+            found += [
+                f"rule {rule.name}: {key}: no enabled account has carrier {code!r}; "
+                f"use one of {', '.join(sorted(carriers)) or '(none is configured)'}"
+                for code in codes
+                if code not in carriers
+            ]
+        found += [
+            f"rule {rule.name}: services: no configured carrier has product {code!r}; "
+            f"use one of {', '.join(sorted(services)) or '(none)'}"
+            for code in rule.services
+            if code not in services
+        ]
+    return found
+
+
 def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:
     """What routing knows of the enabled accounts."""
     return [

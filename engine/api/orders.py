@@ -158,7 +158,13 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if len(request_id) > 64:
             too_long = FieldViolation("request_id", "has more than 64 characters", "use a UUID")
             raise RequestInvalid([too_long])
-        creation = self._orders.create(caller.tenant, draft, request_id=request_id, deadline_s=caller.deadline_s)
+        creation = self._orders.create(
+            caller.tenant,
+            draft,
+            request_id=request_id,
+            deadline_s=caller.deadline_s,
+            from_warehouse=not order.HasField("shipper"),
+        )
         created = await self._unbroken(creation)
         return pb.CreateOrderResponse(order=write_order(created.order), replayed=created.replayed)
 

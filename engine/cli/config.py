@@ -29,10 +29,10 @@ def check(config_path: Path | None, as_json: bool) -> None:
     from engine.api.convert.rules import CelRules
     from engine.core.registry import load_carriers
     from engine.labels import FontSet, LabelError
-    from engine.wiring import accounts_of, secrecy_problems, tenants_of
+    from engine.wiring import accounts_of, rule_problems, secrecy_problems, tenants_of
 
     registry = load_carriers()
-    problems = secrecy_problems(config_path, settings, registry)
+    problems = secrecy_problems(config_path, settings, registry) + rule_problems(settings, registry)
     for step in (
         lambda: accounts_of(settings, registry),
         lambda: tenants_of(settings),

@@ -35,11 +35,11 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
     from engine.app import serve as serve_engine
     from engine.core.registry import load_carriers
     from engine.store.port import StoreError
-    from engine.wiring import secrecy_problems
+    from engine.wiring import rule_problems, secrecy_problems
 
     log.configure(settings.log.level)
     registry = load_carriers()
-    problems = secrecy_problems(config_path, settings, registry)
+    problems = secrecy_problems(config_path, settings, registry) + rule_problems(settings, registry)
     if problems:
         raise ConfigError(problems)
     for plugin in registry.plugins:

@@ -132,9 +132,7 @@ class Labels:
         content = await self._in_thread(_render, contents, spec, self._fonts)
         return LabelFile(content, media_type, tuple(numbers[i] for i in wanted))
 
-    async def merge(
-        self, tenant: str, order_ids: Sequence[str], spec: LabelSpec
-    ) -> AsyncIterator[bytes | Merged]:
+    async def merge(self, tenant: str, order_ids: Sequence[str], spec: LabelSpec) -> AsyncIterator[bytes | Merged]:
         """Chunks of one file, then what it holds. Raises LabelUnavailable for a PNG."""
         if spec.format is LabelFormat.PNG:
             raise LabelUnavailable("labels cannot be merged into one PNG", "ask for PDF or ZPL", field="spec.format")
@@ -243,9 +241,7 @@ class Labels:
                 "try again, or ask without carrier_made for a label printed by the engine",
             )
         crash_point("label_fetched")
-        label = StoredLabel(
-            order_id, booking.waybill_number, outcome.media_type, outcome.content, self._clock.now()
-        )
+        label = StoredLabel(order_id, booking.waybill_number, outcome.media_type, outcome.content, self._clock.now())
         await self._store.put_label(tenant, label)
         return label
 

@@ -11,7 +11,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from crossdock_sdk import Manifest
+from crossdock_sdk import Address, Contact, Manifest, Party
 from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.errors import (
@@ -45,6 +45,7 @@ from engine.store.port import AcceptKind, Idempotency, OrderFilter, Store
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 500
 OVERLOAD_RETRY_S = 1.0
+_NOBODY = Party(Contact("", ""), Address())
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -87,8 +88,13 @@ class Orders:
         self._observer = observer
         self._max_open = max_open
 
-    async def create(self, tenant: str, draft: OrderDraft, *, request_id: str, deadline_s: float) -> Created:
-        """Accept durably, then book until `deadline_s` runs out. Raises the errors of `core.errors`."""
+    async def create(
+        self, tenant: str, draft: OrderDraft, *, request_id: str, deadline_s: float, from_warehouse: bool = False
+    ) -> Created:
+        """Accept durably, then book until `deadline_s` runs out. Raises the errors of `core.errors`.
+
+        from_warehouse: the shipper was not sent but taken from the configuration, and is no part of the body.
+        """
         normal, violations = check_order(draft)
         if violations:
             self._observer.order_refused("ORDER_INVALID")
@@ -111,7 +117,7 @@ class Orders:
             order,
             (attempt,) if attempt else (),
             (transitions.event(order, EventKind.ORDER_ACCEPTED, order.create_time),),
-            Idempotency(request_id, body_hash(draft)),
+            Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse)),
         )
         if accepted.kind in (AcceptKind.REQUEST_ID_REUSED, AcceptKind.REFERENCE_REUSED):
             key = "request_id" if accepted.kind is AcceptKind.REQUEST_ID_REUSED else "order.reference"
@@ -198,9 +204,7 @@ class Orders:
         available = self._outbound.is_available
         if draft.routing.backup is BackupPolicy.NEVER:
             candidates = candidates[:1]  # waiting for the first is what was asked for
-        chosen = next(
-            (c for c in candidates if available(c.account_id, "book", within_s=deadline_s)), None
-        )
+        chosen = next((c for c in candidates if available(c.account_id, "book", within_s=deadline_s)), None)
         order = OrderRecord(
             order_id=str(uuid_utils.uuid7()),
             tenant=tenant,
@@ -221,8 +225,10 @@ class Orders:
         return policy.CarrierFacts(manifest.booking, "find" in manifest.operations)
 
 
-def body_hash(draft: OrderDraft) -> bytes:
-    """A digest of what the caller sent, the same for the same body in any process."""
+def body_hash(draft: OrderDraft, *, from_warehouse: bool = False) -> bytes:
+    """A digest of what the caller sent, the same for the same body in any process and under any configuration."""
+    if from_warehouse:
+        draft = replace(draft, shipper=_NOBODY)
     return hashlib.blake2b(_encode(draft), digest_size=16).digest()
 
 

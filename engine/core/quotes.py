@@ -28,9 +28,7 @@ CACHE_SIZE = 50_000
 class LivePrices:
     """Carriers' own prices, with a bounded memory."""
 
-    def __init__(
-        self, outbound: Outbound, carriers: Mapping[str, Carrier], clock: Clock, *, keep_s: float
-    ) -> None:
+    def __init__(self, outbound: Outbound, carriers: Mapping[str, Carrier], clock: Clock, *, keep_s: float) -> None:
         self._outbound = outbound
         self._carriers = carriers
         self._clock = clock

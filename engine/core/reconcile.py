@@ -30,9 +30,7 @@ class KeptRates(msgspec.Struct, frozen=True):
     rates: dict[str, dict[str, GcraState]]
 
 
-async def reconcile(
-    store: Store, booker: Booker, clock: Clock, on_error: Callable[[Exception], None]
-) -> None:
+async def reconcile(store: Store, booker: Booker, clock: Clock, on_error: Callable[[Exception], None]) -> None:
     """Run until cancelled."""
     while True:
         room = AT_ONCE - booker.background_count
@@ -67,9 +65,7 @@ async def restore_rates(store: Store, outbound: Outbound, clock: Clock) -> None:
     outbound.restore_rates(saved.rates, elapsed_s=elapsed_s)
 
 
-async def keep_rates(
-    store: Store, outbound: Outbound, clock: Clock, on_error: Callable[[Exception], None]
-) -> None:
+async def keep_rates(store: Store, outbound: Outbound, clock: Clock, on_error: Callable[[Exception], None]) -> None:
     """Save the limits every second while they change, until cancelled."""
     last = b""
     while True:

@@ -129,9 +129,7 @@ class Steps:
     async def next(self, loaded: LoadedOrder, ends: float) -> Outcome:
         """One decision carried out. `ends`: monotonic deadline of whoever waits for the order."""
         now = self._clock.now()
-        step = policy.decide(
-            loaded, self._candidates(loaded), self._facts, self._available(ends), self._rules, now
-        )
+        step = policy.decide(loaded, self._candidates(loaded), self._facts, self._available(ends), self._rules, now)
         match step:
             case policy.Try(attempt):
                 return await self._try(loaded, attempt, now), True
@@ -145,9 +143,7 @@ class Steps:
             case policy.Wait(until):
                 return await self._wait(loaded, until, now)
             case policy.Review(attempt, until):
-                after = await self.apply(
-                    loaded, lambda rows: transitions.review(rows, attempt.number, until, now)
-                )
+                after = await self.apply(loaded, lambda rows: transitions.review(rows, attempt.number, until, now))
                 return after, after.order.state is not OrderState.NEEDS_REVIEW
             case policy.Finish(state, last):
                 done = await self.apply(loaded, lambda rows: _finished(loaded, rows, state, last, now))
@@ -173,23 +169,17 @@ class Steps:
         number = attempt.number
         if isinstance(outcome, Booked):
             name = self._router.service_name(attempt.carrier, attempt.service)
-            after = await self.apply(
-                loaded, lambda rows: transitions.confirmed(rows, number, outcome, name, now)
-            )
+            after = await self.apply(loaded, lambda rows: transitions.confirmed(rows, number, outcome, name, now))
         elif isinstance(outcome, CarrierError) and _is_refusal(outcome):
             after = await self.apply(loaded, lambda rows: transitions.rejected(rows, number, outcome, now))
         elif isinstance(outcome, OutboundError) and outcome.side_effect is SideEffect.NONE:
-            after = await self.apply(
-                loaded, lambda rows: transitions.not_sent(rows, number, str(outcome), now)
-            )
+            after = await self.apply(loaded, lambda rows: transitions.not_sent(rows, number, str(outcome), now))
         else:
             return await self._doubt(loaded, attempt, str(outcome), error=outcome)
         crash_point("outcome_committed")
         return after
 
-    async def resolve(
-        self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime
-    ) -> LoadedOrder:
+    async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime) -> LoadedOrder:
         """Apply what a look-up or a push found out about an unsettled attempt. `asked`: when it was asked."""
         proved = policy.absence_is_proof(attempt, self._facts(attempt.carrier), asked)
         name = self._router.service_name(attempt.carrier, attempt.service)
@@ -262,9 +252,7 @@ class Steps:
         now = self._clock.now()
         if isinstance(outcome, Cancelled):
             local = outcome.local_only
-            return await self.apply(
-                loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now)
-            ), True
+            return await self.apply(loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now)), True
         if isinstance(outcome, CarrierError) and _is_final(outcome):
             return await self.apply(loaded, lambda rows: transitions.cancel_refused(rows, outcome, now)), True
         tries = min(order.cancel_tries, len(CANCEL_DELAYS_S) - 1)

@@ -27,9 +27,7 @@ class WatchFilter(msgspec.Struct, frozen=True):
 
     def matches(self, event: NewEvent) -> bool:
         """Whether a watcher wants this event."""
-        return (not self.states or event.state in self.states) and (
-            not self.carriers or event.carrier in self.carriers
-        )
+        return (not self.states or event.state in self.states) and (not self.carriers or event.carrier in self.carriers)
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

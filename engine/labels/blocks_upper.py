@@ -166,9 +166,7 @@ def party_row(sheet: Sheet, box: Box, party: LabelParty, plan: Plan, *, field: s
     )
 
 
-def _name_line(
-    sheet: Sheet, box: Box, party: LabelParty, field: str, max_pt: float, length: int
-) -> None:
+def _name_line(sheet: Sheet, box: Box, party: LabelParty, field: str, max_pt: float, length: int) -> None:
     name, phone = mask_name(party.name), mask_phone(party.phone)
     # The phone stands at the right edge and takes what it needs; the name has the rest.
     share = min(0.6, max(0.3, (len(phone) + 1) / max(length, 1)))

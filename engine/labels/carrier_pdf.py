@@ -35,9 +35,7 @@ _SAME_SIZE_PT = 1.5
 #: Equal streams remembered across carriers' files (logos, fonts), to write each only once.
 _MAX_KNOWN_STREAMS = 10_000
 
-_DROPPED_KEYS = frozenset(
-    ("/Length", "/Parent", "/Metadata", "/PieceInfo", "/StructParents", "/StructParent", "/AA")
-)
+_DROPPED_KEYS = frozenset(("/Length", "/Parent", "/Metadata", "/PieceInfo", "/StructParents", "/StructParent", "/AA"))
 _ASK_AGAIN = "Ask the carrier for the label again, or print the engine's own label"
 
 _Matrix = tuple[float, float, float, float, float, float]
@@ -225,9 +223,7 @@ def _digest(target: PdfObject | None) -> bytes:
     return hashlib.sha256(head + b"\n" + _raw(target)).digest()
 
 
-def _place(
-    box: tuple[float, float, float, float], rotation: int, paper: tuple[float, float]
-) -> _Matrix:
+def _place(box: tuple[float, float, float, float], rotation: int, paper: tuple[float, float]) -> _Matrix:
     """The matrix that brings a page's visible box, turned clockwise, to the middle of the paper."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0

@@ -78,14 +78,10 @@ def check(content: LabelContent) -> None:
             "Number the pieces from 1 to piece_count",
         )
     if content.printed_at.tzinfo is None:
-        raise BadContent(
-            "printed_at", "the time has no zone", "Pass a datetime with the warehouse's time zone"
-        )
+        raise BadContent("printed_at", "the time has no zone", "Pass a datetime with the warehouse's time zone")
     if content.weight_g is not None and content.weight_g < 0:
         raise BadContent("weight_g", "the weight is negative", "Pass grams, or None if unknown")
     for field in ("cod_minor_units", "insured_minor_units"):
         amount: int | None = getattr(content, field)
         if amount is not None and amount < 0:
-            raise BadContent(
-                field, "the amount is negative", "Pass minor units, or None if there is none"
-            )
+            raise BadContent(field, "the amount is negative", "Pass minor units, or None if there is none")

@@ -39,10 +39,7 @@ def mask_name(name: str) -> str:
     """
     parts = _NAME_SEPARATORS.split(clean_text(name))
     words = [part for part in parts[::2] if part]
-    return "".join(
-        part if index % 2 else _mask_word(part, lone=len(words) == 1)
-        for index, part in enumerate(parts)
-    )
+    return "".join(part if index % 2 else _mask_word(part, lone=len(words) == 1) for index, part in enumerate(parts))
 
 
 def _mask_word(word: str, *, lone: bool) -> str:
@@ -94,9 +91,7 @@ def mask_phone(phone: str) -> str:
     head = min(4 if is_long_landline else 3, spare - tail)
     hidden = set(places[head : len(places) - tail])
     return prefix + "".join(
-        character
-        if character in _PHONE_MARKS or (character.isdecimal() and index not in hidden)
-        else "*"
+        character if character in _PHONE_MARKS or (character.isdecimal() and index not in hidden) else "*"
         for index, character in enumerate(body)
     )
 
@@ -130,9 +125,7 @@ _ADDRESS_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{_NUMBER}\s?(层|層|楼|樓)"), rf"{_STARS}\1"),
     # A bare number behind a building: "5栋101", "3号楼1203号", "A座1201"
     (
-        re.compile(
-            rf"(栋|棟|幢|座|楼|樓|单元|單元|层|層|门)(\s*[-－—–]?\s*){_NUMBER}(?!\s*[栋棟幢座楼樓期])"
-        ),
+        re.compile(rf"(栋|棟|幢|座|楼|樓|单元|單元|层|層|门)(\s*[-－—–]?\s*){_NUMBER}(?!\s*[栋棟幢座楼樓期])"),
         rf"\1\2{_STARS}",
     ),
     # Building-unit-room chains: "12-3-501"; "23-1号" is a house number and stays, and so does a

@@ -75,9 +75,7 @@ def merge(
     iterating names the item in `item_index`; what was sent before is then no complete file.
     """
     if format is LabelFormat.PNG:
-        raise UnsupportedOutput(
-            "format", "labels cannot be merged into one PNG", "Merge as PDF or ZPL"
-        )
+        raise UnsupportedOutput("format", "labels cannot be merged into one PNG", "Merge as PDF or ZPL")
     if format is LabelFormat.ZPL:
         return _in_chunks(_zpl_parts(items, size, dpi, fonts))
     return _in_chunks(_pdf_parts(items, size, dpi, fonts))
@@ -90,9 +88,7 @@ def merge_pdf(
     return merge(items, format=LabelFormat.PDF, size=size, dpi=dpi, fonts=fonts)
 
 
-def _pdf_parts(
-    items: Iterable[MergeItem], size: LabelSize, dpi: Dpi, fonts: FontSet | None
-) -> Iterator[bytes]:
+def _pdf_parts(items: Iterable[MergeItem], size: LabelSize, dpi: Dpi, fonts: FontSet | None) -> Iterator[bytes]:
     merged = MergedPdf(size, dpi, fonts)
 
     def add(item: MergeItem) -> bytes:
@@ -106,9 +102,7 @@ def _pdf_parts(
     yield from merged.finish()
 
 
-def _zpl_parts(
-    items: Iterable[MergeItem], size: LabelSize, dpi: Dpi, fonts: FontSet | None
-) -> Iterator[bytes]:
+def _zpl_parts(items: Iterable[MergeItem], size: LabelSize, dpi: Dpi, fonts: FontSet | None) -> Iterator[bytes]:
     def make(item: MergeItem) -> bytes:
         if isinstance(item, bytes):
             return convert_carrier_pdf(item, format=LabelFormat.ZPL, size=size, dpi=dpi)

@@ -60,9 +60,7 @@ class PdfFile:
         head = b"<<%b/Length %d>>\nstream\n" % (entries, len(data))
         self.write(number, head + data + b"\nendstream")
 
-    def write_page(
-        self, width_pt: float, height_pt: float, contents: int, resources: bytes
-    ) -> None:
+    def write_page(self, width_pt: float, height_pt: float, contents: int, resources: bytes) -> None:
         """Adds a page. `resources` is a dictionary or a reference to one."""
         if not self._node:
             self._node = self.allocate()
@@ -110,8 +108,7 @@ class PdfFile:
         kids = b" ".join(b"%d 0 R" % number for number in self._kids)
         self.write(
             self._node,
-            b"<</Type/Pages/Parent %d 0 R/Count %d/Kids[%b]>>"
-            % (self._root_pages, len(self._kids), kids),
+            b"<</Type/Pages/Parent %d 0 R/Count %d/Kids[%b]>>" % (self._root_pages, len(self._kids), kids),
         )
         self._nodes.append((self._node, len(self._kids)))
         self._node = 0

@@ -35,9 +35,7 @@ class DocumentFonts:
                 runs[-1][1].append(number)
             else:
                 runs.append((glyph.face_index, [number]))
-        return [
-            (index, b"".join(b"%04X" % number for number in numbers)) for index, numbers in runs
-        ]
+        return [(index, b"".join(b"%04X" % number for number in numbers)) for index, numbers in runs]
 
     def write(self, file: PdfFile) -> bytes:
         """Embeds every face that was used; returns the pages' /Font dictionary."""
@@ -55,9 +53,7 @@ def _embed(file: PdfFile, face: Face, code_points: list[int]) -> int:
     file.write_stream(program, b"/Length1 %d" % len(data), data)
     file.write_stream(unicode_map, b"", _to_unicode(code_points))
     name = _subset_tag(code_points) + b"+" + face.postscript_name.encode("ascii", "replace")
-    metrics = b"".join(
-        b"/%b %d" % (key.encode("ascii"), value) for key, value in face.metrics().items()
-    )
+    metrics = b"".join(b"/%b %d" % (key.encode("ascii"), value) for key, value in face.metrics().items())
     box = b" ".join(b"%d" % value for value in face.bounding_box())
     file.write(
         descriptor,

@@ -37,9 +37,7 @@ def render(
     return to_png(render_page(pdf, scene.width, scene.height), dpi)
 
 
-def convert_carrier_pdf(
-    pdf: bytes, *, format: LabelFormat, size: LabelSize, dpi: Dpi = 203
-) -> bytes:
+def convert_carrier_pdf(pdf: bytes, *, format: LabelFormat, size: LabelSize, dpi: Dpi = 203) -> bytes:
     """A carrier's PDF fitted to the paper: PDF, PNG (one page only) or ZPL (a picture a page).
 
     Raises BadCarrierPdf, or UnsupportedOutput for a PNG of more than one page.
@@ -50,9 +48,7 @@ def convert_carrier_pdf(
         return fitted
     page_count = len(read(fitted).pages)
     if format is LabelFormat.PNG and page_count > 1:
-        raise UnsupportedOutput(
-            "format", f"{page_count} pages do not go into one PNG", "Ask for PDF or ZPL"
-        )
+        raise UnsupportedOutput("format", f"{page_count} pages do not go into one PNG", "Ask for PDF or ZPL")
     width, height = page_dots(size, dpi)
     images = (render_page(fitted, width, height, index) for index in range(page_count))
     if format is LabelFormat.PNG:

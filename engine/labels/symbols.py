@@ -73,7 +73,4 @@ def _rows(barcode: zxingcpp.Barcode) -> tuple[tuple[bool, ...], ...]:
     image: Any = barcode.to_image(scale=1, add_quiet_zones=False, add_hrt=False)
     height, width = image.shape
     data = memoryview(image).tobytes()
-    return tuple(
-        tuple(value == 0 for value in data[row * width : (row + 1) * width])
-        for row in range(height)
-    )
+    return tuple(tuple(value == 0 for value in data[row * width : (row + 1) * width]) for row in range(height))

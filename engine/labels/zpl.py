@@ -37,9 +37,7 @@ _QR_SHIFT_DOTS = 10
 def render_zpl(scene: Scene, fonts: FontSet) -> bytes:
     """One label as ZPL, from ^XA to ^XZ, in ASCII."""
     parts = [f"^XA^CI28^LH0,0^PW{scene.width}^LL{scene.height}"]
-    parts += [
-        f"^FO{r.x},{r.y}^GB{r.width},{r.height},{min(r.width, r.height)}^FS" for r in scene.rects
-    ]
+    parts += [f"^FO{r.x},{r.y}^GB{r.width},{r.height},{min(r.width, r.height)}^FS" for r in scene.rects]
     inside: set[int] = set()
     for band in scene.bands:
         runs = [run for run in scene.texts if run.white and _holds(band, run)]
@@ -49,8 +47,7 @@ def render_zpl(scene: Scene, fonts: FontSet) -> bytes:
     for bars in scene.barcodes:
         # Mode A lets the printer choose the code sets, as the layout's encoder did.
         parts.append(
-            f"^FO{bars.x},{bars.y}^BY{bars.module_dots}^BCN,{bars.height},N,N,N,A"
-            f"^FH_^FD{_escaped(bars.text)}^FS"
+            f"^FO{bars.x},{bars.y}^BY{bars.module_dots}^BCN,{bars.height},N,N,N,A^FH_^FD{_escaped(bars.text)}^FS"
         )
     parts += [_qr(code) for code in scene.qr_codes]
     parts.append("^XZ\n")

@@ -57,18 +57,13 @@ class AesGcmCodec:
     after a rotation. A key may seal 2**32 values (random 96-bit nonces): rotate long before that.
     """
 
-    def __init__(
-        self, master_key: bytes, *, key_id: int = 1, previous: Mapping[int, bytes] | None = None
-    ) -> None:
+    def __init__(self, master_key: bytes, *, key_id: int = 1, previous: Mapping[int, bytes] | None = None) -> None:
         masters = {**(previous or {}), key_id: master_key}
         for number, key in masters.items():
             if not 0 <= number <= 255:
                 raise StoreError(f"master key id {number} is outside 0..255: choose another id")
             if len(key) != MASTER_KEY_BYTES:
-                raise StoreError(
-                    f"master key {number} has {len(key)} bytes: "
-                    f"give {MASTER_KEY_BYTES} random bytes"
-                )
+                raise StoreError(f"master key {number} has {len(key)} bytes: give {MASTER_KEY_BYTES} random bytes")
         self._masters = masters
         self._key_id = key_id
         self._key_byte = bytes([key_id])
@@ -86,19 +81,14 @@ class AesGcmCodec:
     def open(self, tenant: str, column: str, row_id: str, sealed: bytes) -> bytes:
         """Decrypt and prove that it was sealed for this place. Raises SealBroken."""
         if len(sealed) <= _HEADER_BYTES:
-            raise SealBroken(
-                f"{column} of {row_id} is too short to be sealed: restore it from a backup"
-            )
+            raise SealBroken(f"{column} of {row_id} is too short to be sealed: restore it from a backup")
         if sealed[0] not in self._masters:
             raise SealBroken(
-                f"{column} of {row_id} is sealed under master key {sealed[0]}, "
-                "which is not configured: add it"
+                f"{column} of {row_id} is sealed under master key {sealed[0]}, which is not configured: add it"
             )
         cipher = self._cipher(sealed[0], tenant)
         try:
-            return cipher.decrypt(
-                sealed[1:_HEADER_BYTES], sealed[_HEADER_BYTES:], _place(tenant, column, row_id)
-            )
+            return cipher.decrypt(sealed[1:_HEADER_BYTES], sealed[_HEADER_BYTES:], _place(tenant, column, row_id))
         except InvalidTag:
             raise SealBroken(
                 f"{column} of {row_id} was altered, moved, or sealed under another key: "

@@ -147,9 +147,7 @@ class MemoryStore:
         ]
         return self._load(max(found)[1]) if found else None
 
-    async def list_orders(
-        self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int
-    ) -> list[LoadedOrder]:
+    async def list_orders(self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int) -> list[LoadedOrder]:
         """Orders by ascending order_id, those greater than `after`."""
         await self._turn()
         for field in ("created_after", "created_before"):
@@ -175,9 +173,7 @@ class MemoryStore:
                 due.append((time_us, order.order_id))
         taken = [order_id for _, order_id in sorted(due)[: max(limit, 0)]]
         for order_id in taken:
-            self._orders[order_id] = msgspec.structs.replace(
-                self._orders[order_id], lease_epoch=epoch
-            )
+            self._orders[order_id] = msgspec.structs.replace(self._orders[order_id], lease_epoch=epoch)
         return [self._load(order_id) for order_id in taken]
 
     async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
@@ -202,9 +198,7 @@ class MemoryStore:
         to_us(label.create_time, "create_time")
         self._labels[tenant, label.order_id, label.waybill_number] = label
 
-    async def get_label(
-        self, tenant: str, order_id: str, waybill_number: str
-    ) -> StoredLabel | None:
+    async def get_label(self, tenant: str, order_id: str, waybill_number: str) -> StoredLabel | None:
         """A kept label."""
         await self._turn()
         return self._labels.get((tenant, order_id, waybill_number))
@@ -272,9 +266,7 @@ class MemoryStore:
 
     def _load(self, order_id: str) -> LoadedOrder:
         attempts = self._attempts.get(order_id, {})
-        return LoadedOrder(
-            self._orders[order_id], tuple(attempts[number] for number in sorted(attempts))
-        )
+        return LoadedOrder(self._orders[order_id], tuple(attempts[number] for number in sorted(attempts)))
 
     def _check_references(self, order_id: str, attempts: Iterable[AttemptRecord]) -> None:
         for attempt in attempts:
@@ -307,9 +299,7 @@ class MemoryStore:
                 _log.exception("store: a commit listener failed; the others go on")
 
 
-def _check(
-    order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]
-) -> None:
+def _check(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]) -> None:
     check_step(order, attempts, events)
     for field in ("create_time", "update_time"):
         to_us(getattr(order, field), field)

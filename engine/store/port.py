@@ -127,9 +127,7 @@ class Store(Protocol):
         """The order whose attempt at this account carries our carrier reference (for pushes)."""
         ...
 
-    async def list_orders(
-        self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int
-    ) -> list[LoadedOrder]:
+    async def list_orders(self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int) -> list[LoadedOrder]:
         """Orders by ascending order_id, those greater than `after` ("" = from the start)."""
         ...
 
@@ -158,9 +156,7 @@ class Store(Protocol):
         """Keep a carrier-made label; the last one for a waybill wins."""
         ...
 
-    async def get_label(
-        self, tenant: str, order_id: str, waybill_number: str
-    ) -> StoredLabel | None:
+    async def get_label(self, tenant: str, order_id: str, waybill_number: str) -> StoredLabel | None:
         """A kept label."""
         ...
 

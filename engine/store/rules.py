@@ -56,9 +56,7 @@ def decide_accept(
     return AcceptKind.REFERENCE_REUSED, by_reference
 
 
-def check_step(
-    order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]
-) -> None:
+def check_step(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]) -> None:
     """Refuse a step whose parts do not belong together. Raises StoreError."""
     for attempt in attempts:
         if attempt.order_id != order.order_id:
@@ -69,8 +67,7 @@ def check_step(
     for event in events:
         if event.tenant != order.tenant or event.order_id != order.order_id:
             raise StoreError(
-                f"events: {event.kind} is not about order {order.order_id} of its tenant: "
-                "write it with its own order"
+                f"events: {event.kind} is not about order {order.order_id} of its tenant: write it with its own order"
             )
 
 

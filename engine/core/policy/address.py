@@ -93,9 +93,7 @@ class AddressResult(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def check_address(
-    province: str, city: str, district: str, street: str, *, country_code: str = "CN"
-) -> AddressResult:
+def check_address(province: str, city: str, district: str, street: str, *, country_code: str = "CN") -> AddressResult:
     """Check one address; China's is completed from its street and put in official names.
 
     Other countries need a known country code, a city and a street; a province is optional.
@@ -120,19 +118,13 @@ def check_address(
     if place.city is not None and not violations:
         violations += _contradiction(text, place.city)
     if not rest and not violations:
-        violations.append(
-            FieldViolation("street", "is missing", "give road, number, building and room")
-        )
+        violations.append(FieldViolation("street", "is missing", "give road, number, building and room"))
     if place.district and not given.district and place.confidence[2] == _OF_FORM[Form.SHORT]:
-        warnings.append(
-            f"district: {found.district} in the street was read as {place.district.name}"
-        )
+        warnings.append(f"district: {found.district} in the street was read as {place.district.name}")
     return _result(place, place.street_prefix + rest, warnings, violations)
 
 
-def _result(
-    place: _Place, street: str, warnings: list[str], violations: list[FieldViolation]
-) -> AddressResult:
+def _result(place: _Place, street: str, warnings: list[str], violations: list[FieldViolation]) -> AddressResult:
     town = town_at_start(place.district.code, street) if place.district else None
     return AddressResult(
         province=place.province.name if place.province else "",
@@ -205,9 +197,7 @@ class _Resolver:
             self._set_province(hits[0].unit, _OF_FORM[hits[0].form])
         elif name:
             known = divisions().provinces.official()
-            return self._wrong(
-                "province", f"{_quoted(name)} is no province of China", _near(name, known)
-            )
+            return self._wrong("province", f"{_quoted(name)} is no province of China", _near(name, known))
         return True
 
     def _resolve_city(self) -> bool:
@@ -242,9 +232,7 @@ class _Resolver:
         if district and divisions().districts.get(district):
             return self._wrong_district(district)
         field = "city" if province else "province"
-        return self._wrong(
-            field, "is missing and not found in the street", "give province, city and district"
-        )
+        return self._wrong(field, "is missing and not found in the street", "give province, city and district")
 
     def _resolve_county_as_city(self, name: str) -> bool:
         """昆山市 given as the city: lies in 苏州市, and the district is 昆山市 itself."""
@@ -259,9 +247,7 @@ class _Resolver:
                 self._tokens = msgspec.structs.replace(self._tokens, district=county.name)
                 return self._set_city(county.city, INFERRED)
             home = f"{county.city.province.name}{county.city.name}"
-            return self._wrong(
-                "city", f"{name} is a district of {home}", f"give {county.city.name} as the city"
-            )
+            return self._wrong("city", f"{name} is a district of {home}", f"give {county.city.name} as the city")
         elsewhere = divisions().cities.get(name)
         if elsewhere and province:
             home = elsewhere[0].unit.province.name
@@ -294,9 +280,7 @@ class _Resolver:
         elif not _looks_like_name(name):
             self._wrong("district", "is no name of a district", "put the road in the street")
         else:
-            self._place.warnings.append(
-                f"district: {_quoted(name)} is not in the table of {divisions().date}; kept"
-            )
+            self._place.warnings.append(f"district: {_quoted(name)} is not in the table of {divisions().date}; kept")
             self._set_district(District(name, "", city), UNKNOWN)
 
     def _without_district(self, city: City, own: Names[District]) -> None:
@@ -304,9 +288,7 @@ class _Resolver:
             self._place.warnings.append(f"district: empty, {city.name} has towns only")
             return
         some = ", ".join(own.official()[:3])
-        self._wrong(
-            "district", "is missing and not found in the street", f"give one such as {some}"
-        )
+        self._wrong("district", "is missing and not found in the street", f"give one such as {some}")
 
     def _wrong_district(self, name: str) -> bool:
         hits = divisions().districts.get(name)
@@ -355,10 +337,7 @@ def _without_repetition(street: str, place: _Place) -> str:
 def _contradiction(street: str, city: City) -> list[FieldViolation]:
     """A street that begins with another city, written out down to its district, is refused."""
     table = divisions()
-    if not (
-        table.provinces.longest(street, 0, Form.OFFICIAL)
-        or table.cities.longest(street, 0, Form.OFFICIAL)
-    ):
+    if not (table.provinces.longest(street, 0, Form.OFFICIAL) or table.cities.longest(street, 0, Form.OFFICIAL)):
         return []
     tokens, _ = read_levels(street, Tokens())
     if not (tokens.city or tokens.province) or not tokens.district:

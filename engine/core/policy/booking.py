@@ -164,9 +164,7 @@ def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
     return next((a for a in reversed(attempts) if a.state in unsettled), None)
 
 
-def _resolve(
-    order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime
-) -> Step:
+def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime) -> Step:
     since = attempt.unknown_since or attempt.start_time
     review_time = since + timedelta(seconds=rules.review_after_s)
     in_review = order.state is OrderState.NEEDS_REVIEW

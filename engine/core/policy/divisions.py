@@ -150,9 +150,7 @@ def data_date() -> str:
 
 def is_remote(province: str) -> bool:
     """Whether carriers count the province as remote (surcharge, later delivery); any spelling."""
-    return any(
-        hit.unit.name in names.REMOTE_PROVINCES for hit in divisions().provinces.get(province)
-    )
+    return any(hit.unit.name in names.REMOTE_PROVINCES for hit in divisions().provinces.get(province))
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -191,9 +189,7 @@ class _Scope(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, tokens=tokens, province=province, city=unit)
 
     def enter_district(self, name: str) -> _Scope:
-        return msgspec.structs.replace(
-            self, tokens=msgspec.structs.replace(self.tokens, district=name)
-        )
+        return msgspec.structs.replace(self, tokens=msgspec.structs.replace(self.tokens, district=name))
 
 
 def cities_of(province: Province | None) -> Names[City]:

@@ -40,9 +40,7 @@ class FieldViolation(msgspec.Struct, frozen=True):
 def prefixed(violations: Iterable[FieldViolation], path: str) -> tuple[FieldViolation, ...]:
     """The same violations seen from further out: `city` under `recipient.address`."""
     return tuple(
-        FieldViolation(
-            f"{path}.{found.field}" if found.field else path, found.description, found.remedy
-        )
+        FieldViolation(f"{path}.{found.field}" if found.field else path, found.description, found.remedy)
         for found in violations
     )
 
@@ -65,22 +63,14 @@ def check_country_code(code: str, field: str = "country_code") -> tuple[FieldVio
         return (FieldViolation(field, "is empty", "give two letters of ISO 3166-1, such as CN"),)
     if code.strip().upper() in _COUNTRIES:
         return (FieldViolation(field, "is not in capitals", f"write {code.strip().upper()}"),)
-    return (
-        FieldViolation(
-            field, "is no country of ISO 3166-1", "give its alpha-2 code, such as CN, US or JP"
-        ),
-    )
+    return (FieldViolation(field, "is no country of ISO 3166-1", "give its alpha-2 code, such as CN, US or JP"),)
 
 
-def check_postal_code(
-    postal_code: str, country_code: str, field: str = "postal_code"
-) -> tuple[FieldViolation, ...]:
+def check_postal_code(postal_code: str, country_code: str, field: str = "postal_code") -> tuple[FieldViolation, ...]:
     """Six digits in China when given; other countries' codes are the carrier's to judge."""
     if not postal_code or country_code != "CN" or _CN_POSTAL_CODE.fullmatch(postal_code):
         return ()
-    return (
-        FieldViolation(field, "is no Chinese postal code", "give six digits, or leave it empty"),
-    )
+    return (FieldViolation(field, "is no Chinese postal code", "give six digits, or leave it empty"),)
 
 
 def check_name(name: str, field: str = "name") -> tuple[FieldViolation, ...]:
@@ -97,11 +87,7 @@ def check_name(name: str, field: str = "name") -> tuple[FieldViolation, ...]:
             )
         )
     if has_control_characters(name):
-        found.append(
-            FieldViolation(
-                field, "holds line breaks, tabs or other control characters", "remove them"
-            )
-        )
+        found.append(FieldViolation(field, "holds line breaks, tabs or other control characters", "remove them"))
     return tuple(found)
 
 
@@ -134,7 +120,5 @@ def check_foreign(country_code: str, city: str, street: str) -> list[FieldViolat
         if not value.strip():
             found.append(FieldViolation(field, "is empty", f"give the {field} of the address"))
         elif has_control_characters(value):
-            found.append(
-                FieldViolation(field, "holds control characters", "remove line breaks and tabs")
-            )
+            found.append(FieldViolation(field, "holds control characters", "remove line breaks and tabs"))
     return found

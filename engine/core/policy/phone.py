@@ -34,9 +34,7 @@ _COUNTRIES = frozenset(COUNTRY_CODES)
 _PUNCTUATION = str.maketrans("", "", " \t\r\n-()./·‐‑‒–—−")
 # Prefixes in use, as the library's mobile pattern for CN has them; 1610 and 1740 to 1745 are left
 # to the library, for there a fourth digit decides.
-_CN_MOBILE = re.compile(
-    r"(?:\+86|0086|86)?(1(?:[38][0-9]|4[57]|[59][0-35-9]|6[25-7]|7[0-35-8])[0-9]{8})"
-)
+_CN_MOBILE = re.compile(r"(?:\+86|0086|86)?(1(?:[38][0-9]|4[57]|[59][0-35-9]|6[25-7]|7[0-35-8])[0-9]{8})")
 # 0755-86010515-123, 0755-86010515转123, 19912345678转1234 (a shop platform's privacy number).
 _EXTENSION = re.compile(
     r"(?P<number>.+?)(?:\s*(?:转|分机|ext\.?|x|#|,)\s*:?\s*|(?<=[0-9]{7})\s*-\s*)"
@@ -94,9 +92,7 @@ def carrier_phone(result: PhoneResult) -> str:
     Raises ValueError when the number was refused.
     """
     if not result.ok:
-        raise ValueError(
-            "the phone number was refused; correct it before asking for a carrier form"
-        )
+        raise ValueError("the phone number was refused; correct it before asking for a carrier form")
     number = result.national if result.country_calling_code == 86 else result.e164
     return f"{number}-{result.extension}" if result.extension else number
 

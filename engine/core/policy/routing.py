@@ -77,9 +77,7 @@ class Question(msgspec.Struct, frozen=True):
     """Live refusals by account_id ("destination stopped"), as the carrier answered a quote."""
 
 
-def route(
-    question: Question, accounts: Sequence[AccountFacts], manifests: Mapping[str, Manifest]
-) -> list[Considered]:
+def route(question: Question, accounts: Sequence[AccountFacts], manifests: Mapping[str, Manifest]) -> list[Considered]:
     """All accounts and products, candidates first by rank, then the excluded ones."""
     considered = [
         _consider(question, account, manifests[account.carrier], service)
@@ -137,9 +135,7 @@ def _reasons(question: Question, account: AccountFacts, freight: Money | None) -
     return reasons
 
 
-def _exclusions(
-    question: Question, account: AccountFacts, manifest: Manifest, service: Service
-) -> list[str]:
+def _exclusions(question: Question, account: AccountFacts, manifest: Manifest, service: Service) -> list[str]:
     draft, carrier = question.draft, account.carrier
     found = _caller_exclusions(draft, carrier)
     for effect in question.effects:

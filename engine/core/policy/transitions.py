@@ -80,9 +80,7 @@ def unsettled(loaded: LoadedOrder, number: int) -> AttemptRecord | None:
 def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_time: datetime) -> Step:
     """A further attempt is about to be sent."""
     previous = loaded.attempts[-1].carrier if loaded.attempts else attempt.carrier
-    order = replace(
-        loaded.order, state=OrderState.BOOKING, failure=None, due_time=safety_time, update_time=now
-    )
+    order = replace(loaded.order, state=OrderState.BOOKING, failure=None, due_time=safety_time, update_time=now)
     events: tuple[NewEvent, ...] = ()
     if previous != attempt.carrier:
         last = loaded.attempts[-1]
@@ -91,18 +89,14 @@ def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_t
     return Step(order, (attempt,), events)
 
 
-def confirmed(
-    loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime
-) -> Step | None:
+def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime) -> Step | None:
     """The carrier has booked it."""
     attempt = unsettled(loaded, number)
     if attempt is None:
         return None
     # What was in doubt keeps its story: why, and how many look-ups settled it.
     asked = attempt.state is AttemptState.UNKNOWN
-    done = replace(
-        attempt, state=AttemptState.CONFIRMED, end_time=now, error_class="", lookups=attempt.lookups + asked
-    )
+    done = replace(attempt, state=AttemptState.CONFIRMED, end_time=now, error_class="", lookups=attempt.lookups + asked)
     cancelling = loaded.order.cancel_requested
     order = replace(
         loaded.order,
@@ -201,12 +195,8 @@ def resolved(
     if isinstance(found, Booked):
         return confirmed(loaded, number, found, service_name, now)
     if isinstance(found, Refused):
-        return absent(
-            loaded, number, f"{attempt.carrier} holds no live booking: {found.reason or found.code}", now
-        )
-    gone = isinstance(found, Absent) or (
-        isinstance(found, CarrierError) and found.error_class is ErrorClass.NOT_FOUND
-    )
+        return absent(loaded, number, f"{attempt.carrier} holds no live booking: {found.reason or found.code}", now)
+    gone = isinstance(found, Absent) or (isinstance(found, CarrierError) and found.error_class is ErrorClass.NOT_FOUND)
     if gone and absence_is_proved:
         return absent(loaded, number, f"{attempt.carrier} has no booking under {attempt.reference}", now)
     return looked_up(loaded, number, now, now)
@@ -236,9 +226,7 @@ def review(loaded: LoadedOrder, number: int, until: datetime | None, now: dateti
         carrier_code=attempt.carrier_code,
         carrier_message=attempt.carrier_message,
     )
-    order = replace(
-        loaded.order, state=OrderState.NEEDS_REVIEW, failure=failure, due_time=until, update_time=now
-    )
+    order = replace(loaded.order, state=OrderState.NEEDS_REVIEW, failure=failure, due_time=until, update_time=now)
     return Step(
         order,
         (attempt,) if attempt.state is AttemptState.UNKNOWN else (),
@@ -316,9 +304,7 @@ def cancel_retried(loaded: LoadedOrder, next_time: datetime, now: datetime) -> S
     """The cancel's outcome is open; it is asked again at `next_time` (cancels may repeat)."""
     if loaded.order.state is not OrderState.CANCELLING:
         return None
-    order = replace(
-        loaded.order, cancel_tries=loaded.order.cancel_tries + 1, due_time=next_time, update_time=now
-    )
+    order = replace(loaded.order, cancel_tries=loaded.order.cancel_tries + 1, due_time=next_time, update_time=now)
     return Step(order)
 
 

@@ -50,12 +50,8 @@ def check_party(party: Party, path: str) -> tuple[Party, tuple[FieldViolation, .
     found += prefixed(phone.violations, f"{path}.contact")
     found += check_country_code(country, f"{path}.address.country_code")
     found += check_postal_code(address.postal_code, country, f"{path}.address.postal_code")
-    place = check_address(
-        address.province, address.city, address.district, address.street, country_code=country
-    )
-    found += [
-        v for v in prefixed(place.violations, f"{path}.address") if not v.field.endswith("country_code")
-    ]
+    place = check_address(address.province, address.city, address.district, address.street, country_code=country)
+    found += [v for v in prefixed(place.violations, f"{path}.address") if not v.field.endswith("country_code")]
     normal = Party(
         contact=Contact(
             name=contact.name.strip(),

@@ -127,9 +127,7 @@ class Rows:
 
     def events(self, events: Iterable[NewEvent]) -> list[EventRow]:
         """What Transaction.add_events takes."""
-        return [
-            EventRow(e, (e.tenant, e.order_id, to_us(e.time, "time"), _encode(e))) for e in events
-        ]
+        return [EventRow(e, (e.tenant, e.order_id, to_us(e.time, "time"), _encode(e))) for e in events]
 
     def label(self, tenant: str, label: StoredLabel) -> Row:
         """Parameters of put_label."""
@@ -152,9 +150,7 @@ class Rows:
         """A committed event."""
         return Event(sequence, _read(_decode_event, body, "events.body", str(sequence)))
 
-    def read_label(
-        self, tenant: str, order_id: str, waybill_number: str, row: tuple[str, int, bytes]
-    ) -> StoredLabel:
+    def read_label(self, tenant: str, order_id: str, waybill_number: str, row: tuple[str, int, bytes]) -> StoredLabel:
         """A kept label out of a row of get_label."""
         media_type, create_us, sealed = row
         content = self._open(tenant, LABEL, f"{order_id}/{waybill_number}", sealed)

@@ -75,9 +75,7 @@ class SqliteStore:
         self._listeners: list[Callable[[Collection[Event]], None]] = []
         self._reader = open_reader(path)
         self._readers = _ReaderPool(path)
-        self._writer = Writer(
-            connection, observer=observer, deliver_events=self._deliver_events, fatal=fatal
-        )
+        self._writer = Writer(connection, observer=observer, deliver_events=self._deliver_events, fatal=fatal)
         self._closed = False
 
     @classmethod
@@ -164,9 +162,7 @@ class SqliteStore:
         """The order whose attempt at this account carries our carrier reference."""
         return self._one(SQL.get_order_by_attempt, (account_id, reference))
 
-    async def list_orders(
-        self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int
-    ) -> list[LoadedOrder]:
+    async def list_orders(self, tenant: str, order_filter: OrderFilter, *, after: str, limit: int) -> list[LoadedOrder]:
         """Orders by ascending order_id, those greater than `after`."""
         wanted = order_filter
         row: Row = (
@@ -179,9 +175,7 @@ class SqliteStore:
             max(limit, 0),
         )
         if wanted.reference_prefix:
-            found = await self._long_read(
-                SQL.list_orders_by_prefix, (*row, wanted.reference_prefix)
-            )
+            found = await self._long_read(SQL.list_orders_by_prefix, (*row, wanted.reference_prefix))
         else:
             found = await self._long_read(SQL.list_orders, row)
         return list(self._rows.read_orders(found))
@@ -189,9 +183,7 @@ class SqliteStore:
     async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
         """Take over and return due orders, oldest first."""
         now_us = to_us(now, "now")
-        found = await self._writer.run(
-            lambda tx: writes.claim_due(tx, now_us, epoch, max(limit, 0))
-        )
+        found = await self._writer.run(lambda tx: writes.claim_due(tx, now_us, epoch, max(limit, 0)))
         return list(self._rows.read_orders(found))
 
     async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
@@ -216,9 +208,7 @@ class SqliteStore:
         row = self._rows.label(tenant, label)
         await self._writer.run(lambda tx: tx.run(SQL.put_label, row))
 
-    async def get_label(
-        self, tenant: str, order_id: str, waybill_number: str
-    ) -> StoredLabel | None:
+    async def get_label(self, tenant: str, order_id: str, waybill_number: str) -> StoredLabel | None:
         """A kept label."""
         found = self._read(SQL.get_label, (tenant, order_id, waybill_number))
         if not found:
@@ -357,8 +347,7 @@ def _check_codec(connection: apsw.Connection, codec: Codec) -> None:
         same = False
     if not same:
         raise StoreUnsafe(
-            "the store was written with another master key, or without one: "
-            "configure the key it was written with"
+            "the store was written with another master key, or without one: configure the key it was written with"
         )
 
 
@@ -369,8 +358,7 @@ def _fetch(connection: apsw.Connection, sql: str, row: Row) -> list[Any]:
         raise StoreError("the store is closed: open it again") from error
     except apsw.Error as error:
         raise StoreError(
-            f"the store cannot be read ({type(error).__name__}: {error}): "
-            "check the disk, then try again"
+            f"the store cannot be read ({type(error).__name__}: {error}): check the disk, then try again"
         ) from error
 
 

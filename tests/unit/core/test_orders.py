@@ -15,6 +15,7 @@ from engine.core.errors import (
     Overloaded,
     PageTokenInvalid,
 )
+from engine.core.orders import body_hash
 from engine.core.policy.records import OrderState, RoutingWish
 from engine.store.port import OrderFilter
 from tests.fakes.carrier import answer, manifest, refuse, silent
@@ -258,3 +259,12 @@ async def test_with_live_prices_configured_the_cheapest_carrier_books() -> None:
 
     assert created.order.order.booking is not None
     assert created.order.order.booking.carrier == "beta"
+
+
+async def test_the_body_of_an_order_from_the_warehouse_does_not_change_with_the_warehouse() -> None:
+    """Else moving the warehouse in the configuration would turn every retry into a conflict."""
+    here = draft(shipper=Party(Contact("甲仓", "0571-86001234"), PARTY.address))
+    there = draft(shipper=Party(Contact("乙仓", "0755-86001234"), PARTY.address))
+
+    assert body_hash(here, from_warehouse=True) == body_hash(there, from_warehouse=True)
+    assert body_hash(here) != body_hash(there)

@@ -69,9 +69,7 @@ def _division_lines(dist: Path, streets: dict[str, list[Row]]) -> list[str]:
 
 
 def _outer_lines(dist: Path) -> list[str]:
-    outer: dict[str, dict[str, list[str]]] = json.loads(
-        (dist / "HK-MO-TW.json").read_text(encoding="utf-8")
-    )
+    outer: dict[str, dict[str, list[str]]] = json.loads((dist / "HK-MO-TW.json").read_text(encoding="utf-8"))
     lines = []
     for name, cities in outer.items():
         lines.append(f"P\t{OUTER_PROVINCES[name]}\t{name}")
