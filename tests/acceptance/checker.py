@@ -72,9 +72,7 @@ def _books_agree(evidence: Evidence) -> Iterator[str]:
         yield f"the carriers hold {theirs} for {owner}, of whom the engine knows nothing"
 
 
-def _fits(
-    order: OrderFact, ours: Sequence[tuple[str, str]], theirs: Sequence[tuple[str, str]]
-) -> bool:
+def _fits(order: OrderFact, ours: Sequence[tuple[str, str]], theirs: Sequence[tuple[str, str]]) -> bool:
     match order.state:
         case "BOOKED":
             return list(theirs) == list(ours)
@@ -101,8 +99,7 @@ def _told_is_true(evidence: Evidence) -> Iterator[str]:
     for call in evidence.calls:
         if call.waybill_number and numbers.get(call.order_id) != call.waybill_number:
             yield (
-                f"{call.rpc} of {call.reference} answered {call.waybill_number}, "
-                f"now it is {numbers.get(call.order_id)}"
+                f"{call.rpc} of {call.reference} answered {call.waybill_number}, now it is {numbers.get(call.order_id)}"
             )
 
 

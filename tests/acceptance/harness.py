@@ -105,9 +105,7 @@ class World:
             answer = await self.orders.CreateOrder(request, timeout=deadline_s)
             return answer.order, answer.replayed
 
-        return await self._repeat(
-            "CreateOrder", request.request_id, order.reference, once, patience_s
-        )
+        return await self._repeat("CreateOrder", request.request_id, order.reference, once, patience_s)
 
     async def cancel(
         self, order: core_pb2.Order, *, deadline_s: float = 5.0, patience_s: float = 40.0
@@ -123,9 +121,7 @@ class World:
     async def label(self, order: core_pb2.Order, *, patience_s: float = 40.0) -> bytes:
         """The carrier's own label, repeated until the engine answers."""
         stub = label_service_pb2_grpc.LabelServiceStub(self.channel())
-        spec = label_service_pb2.LabelSpec(
-            format=label_service_pb2.LABEL_FORMAT_PDF, carrier_made=True
-        )
+        spec = label_service_pb2.LabelSpec(format=label_service_pb2.LABEL_FORMAT_PDF, carrier_made=True)
         request = label_service_pb2.GetLabelRequest(order_id=order.order_id, spec=spec)
         ends_s = time.monotonic() + patience_s
         while True:
@@ -143,9 +139,7 @@ class World:
         request = pb.GetOrderRequest(order_id=order.order_id)
         return (await self.orders.GetOrder(request, timeout=10.0, wait_for_ready=True)).order
 
-    async def becomes(
-        self, order: core_pb2.Order, *states: str, within_s: float = 20.0
-    ) -> core_pb2.Order:
+    async def becomes(self, order: core_pb2.Order, *states: str, within_s: float = 20.0) -> core_pb2.Order:
         """The order once it is in one of `states`, or as it is when time is up."""
 
         async def there() -> core_pb2.Order | None:
@@ -263,9 +257,7 @@ class World:
         return seen
 
 
-async def watch(
-    stub: order_service_pb2_grpc.OrderServiceAsyncStub, cursor: int
-) -> AsyncIterator[SeenEvent]:
+async def watch(stub: order_service_pb2_grpc.OrderServiceAsyncStub, cursor: int) -> AsyncIterator[SeenEvent]:
     """Events after `cursor` until the stream ends. Raises grpc.RpcError when it breaks."""
     stream = stub.WatchOrders(pb.WatchOrdersRequest(cursor=str(cursor)), wait_for_ready=True)
     try:
@@ -302,15 +294,11 @@ def fact_of(order: core_pb2.Order) -> OrderFact:
         order.booking.carrier,
         order.booking.waybill_number,
         order.booking.voided_locally,
-        tuple(
-            core_pb2.Attempt.State.Name(a.state).removeprefix("STATE_") for a in order.attempts
-        ),
+        tuple(core_pb2.Attempt.State.Name(a.state).removeprefix("STATE_") for a in order.attempts),
     )
 
 
-def parcel_order(
-    reference: str, *, only: Sequence[str] = (), prefer: Sequence[str] = ()
-) -> core_pb2.Order:
+def parcel_order(reference: str, *, only: Sequence[str] = (), prefer: Sequence[str] = ()) -> core_pb2.Order:
     """An ordinary parcel that both carriers take; sf comes first unless `prefer` says otherwise."""
     address = core_pb2.Address(
         country_code="CN", province="广东省", city="深圳市", district="南山区", street="科苑路15号"
@@ -319,9 +307,7 @@ def parcel_order(
     return core_pb2.Order(
         reference=reference,
         recipient=core_pb2.Party(contact=contact, address=address),
-        parcels=[
-            core_pb2.Parcel(weight_g=450, items=[core_pb2.Item(title="保温杯", quantity=1)])
-        ],
+        parcels=[core_pb2.Parcel(weight_g=450, items=[core_pb2.Item(title="保温杯", quantity=1)])],
         routing=core_pb2.Routing(allowed_carriers=only, preferred_carriers=prefer),
     )
 
@@ -348,9 +334,7 @@ async def world(
     laid = dict(QUICK)
     for section, values in (settings or {}).items():
         laid[section] = {**laid.get(section, {}), **values}
-    async with running_sandbox(
-        folder, carriers=carriers, settings=laid, with_engine=with_engine
-    ) as sandbox:
+    async with running_sandbox(folder, carriers=carriers, settings=laid, with_engine=with_engine) as sandbox:
         made = World(sandbox)
         try:
             yield made

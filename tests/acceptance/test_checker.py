@@ -17,9 +17,7 @@ ID = "01a2007c-b5fe-714e-a67e-b7ee438f2e6a"
 OTHER_ID = "01a2007c-b5fe-714e-a67e-b7ee438f2e6b"
 
 
-def entry(
-    waybill: str, *, owner: str = ID, kind: str = "BOOKED", number: int = 1, sequence: int = 1
-) -> Entry:
+def entry(waybill: str, *, owner: str = ID, kind: str = "BOOKED", number: int = 1, sequence: int = 1) -> Entry:
     """A ledger's entry for an order's attempt."""
     return Entry(sequence, TIME, kind, f"{owner.replace('-', '')}-{number}", waybill)
 

@@ -72,13 +72,9 @@ CASES: Mapping[str, Case] = {
     "order_validated": Case("order_validated", _create),
     # Nothing was sent, which only the look-up can tell; then either carrier may have it.
     "order_committed": Case("order_committed", _create, carriers=("sf", "zto")),
-    "attempt_committed": Case(
-        "attempt_committed", _create_zto_first, {"zto": FULL}, carriers=("sf", "zto")
-    ),
+    "attempt_committed": Case("attempt_committed", _create_zto_first, {"zto": FULL}, carriers=("sf", "zto")),
     "answer_received": Case("answer_received", _create),
-    "answer_received of a refusal": Case(
-        "answer_received", _create, {"sf": FULL}, carriers=("sf", "zto")
-    ),
+    "answer_received of a refusal": Case("answer_received", _create, {"sf": FULL}, carriers=("sf", "zto")),
     # A carrier without look-up: its push may have come while nobody listened.
     "answer_received of zto": Case(
         "answer_received", _create_zto_only, ends=("BOOKED", "NEEDS_REVIEW"), carriers=("zto",)
@@ -116,9 +112,7 @@ def test_every_crash_point_is_played() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_kill_loses_and_doubles_nothing(
-    name: str, outcomes: dict[str, Outcome | Exception]
-) -> None:
+def test_a_kill_loses_and_doubles_nothing(name: str, outcomes: dict[str, Outcome | Exception]) -> None:
     """Killed there and started again, the engine ends the order once, and its books agree."""
     case, outcome = CASES[name], outcomes[name]
     if isinstance(outcome, Exception):

@@ -106,9 +106,7 @@ async def _play(folder: Path) -> Outcome:
         openings = await w.metric("crossdock_breaker_changes_total", carrier="sf", state="OPEN")
         booked = await w.metric("crossdock_attempts_total", carrier="zto", outcome="CONFIRMED")
         await w.faults("zto", down=True)
-        both_down = await asyncio.gather(
-            *[w.create(parcel_order(f"both-{n}"), deadline_s=1.5) for n in range(ORDERS)]
-        )
+        both_down = await asyncio.gather(*[w.create(parcel_order(f"both-{n}"), deadline_s=1.5) for n in range(ORDERS)])
         w.sandbox.kill_engine()
         await w.sandbox.start_engine()
         after_restart = [await w.get(order) for order in both_down]
@@ -131,6 +129,4 @@ async def _play(folder: Path) -> Outcome:
 
 async def _create_each(w: World, name: str, count: int) -> list[core_pb2.Order]:
     """One after the other, so that the breaker's count is in order."""
-    return [
-        await w.create(parcel_order(f"{name}-{n}"), deadline_s=DEADLINE_S) for n in range(count)
-    ]
+    return [await w.create(parcel_order(f"{name}-{n}"), deadline_s=DEADLINE_S) for n in range(count)]

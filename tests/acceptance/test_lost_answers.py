@@ -100,9 +100,7 @@ async def _lose_answers(folder: Path) -> Outcome:
             answered[case] = await _lose(w, f"lost-{number}", 8.0, **{fault: 1.0})
             # An ordinary order in between: the breaker is another test's subject.
             await w.create(parcel_order(f"plain-{number}"))
-        answered["blind"] = await _lose(
-            w, "blind", 1.0, accept_then_cut_share=1.0, lookup_blind_s=BLIND_S
-        )
+        answered["blind"] = await _lose(w, "blind", 1.0, accept_then_cut_share=1.0, lookup_blind_s=BLIND_S)
         await w.faults("sf", lookup_blind_s=BLIND_S)
         return await _outcome(w, answered, silent_took_s)
 
@@ -111,11 +109,7 @@ async def _lose_sight(folder: Path) -> Outcome:
     """Each look-up takes so long that one asked before the time of proof is answered after it."""
     # A person is asked late: slow look-ups settle a doubt only in their fourth round.
     async with world(folder, settings={"booking": {"review_after_s": 60.0}}) as w:
-        answered = {
-            "blind": await _lose(
-                w, "blind", 1.0, accept_then_cut_share=1.0, lookup_blind_s=SETTLES_S
-            )
-        }
+        answered = {"blind": await _lose(w, "blind", 1.0, accept_then_cut_share=1.0, lookup_blind_s=SETTLES_S)}
         await w.faults("sf", operations=["find"], latency_s=4.5, lookup_blind_s=SETTLES_S)
         return await _outcome(w, answered, 0.0)
 
@@ -128,9 +122,7 @@ async def _lose(w: World, reference: str, deadline_s: float, **faults: Any) -> c
         await w.heal()
 
 
-async def _outcome(
-    w: World, answered: dict[str, core_pb2.Order], silent_took_s: float
-) -> Outcome:
+async def _outcome(w: World, answered: dict[str, core_pb2.Order], silent_took_s: float) -> Outcome:
     await w.at_rest()
     at_end = {case: await w.get(order) for case, order in answered.items()}
     return Outcome(answered, at_end, silent_took_s, await w.evidence())

@@ -22,9 +22,7 @@ def test_one_key_from_many_clients_is_one_order(tmp_path: Path) -> None:
         async with world(tmp_path) as w:
             await w.faults("sf", operations=["book"], latency_s=0.5)
             order = parcel_order("one-key")
-            clients = [
-                asyncio.create_task(w.create(order, request_id="one-key")) for _ in range(CLIENTS)
-            ]
+            clients = [asyncio.create_task(w.create(order, request_id="one-key")) for _ in range(CLIENTS)]
 
             async def has_booked() -> bool:
                 return bool(w.ledgers()["sf"])

@@ -44,9 +44,7 @@ def test_a_push_reaches_the_restarted_engine(tmp_path: Path) -> None:
 
     async def play() -> None:
         async with world(tmp_path) as w:
-            await w.faults(
-                "zto", operations=["book"], accept_then_cut_share=1.0, latency_s=PUSH_AFTER_S
-            )
+            await w.faults("zto", operations=["book"], accept_then_cut_share=1.0, latency_s=PUSH_AFTER_S)
             creating = asyncio.create_task(w.create(parcel_order("repeated", only=["zto"])))
             await eventually(lambda: _has_booked(w), 10.0)
             w.sandbox.kill_engine()

@@ -175,9 +175,7 @@ def _watched(seen: list[SeenEvent], events: object) -> list[str]:
     return [f"watched: {len(seen)} events seen through the kills are not those told afterwards"]
 
 
-def _chapter(
-    seed: int, kills: int, at_points: int, evidence: Evidence, found: list[str], seconds: float
-) -> Chapter:
+def _chapter(seed: int, kills: int, at_points: int, evidence: Evidence, found: list[str], seconds: float) -> Chapter:
     states: dict[str, int] = {}
     for order in evidence.orders:
         states[order.state] = states.get(order.state, 0) + 1

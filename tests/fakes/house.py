@@ -34,12 +34,8 @@ from tests.fakes.ledger import Ledger
 T = TypeVar("T")
 TENANT = "acme"
 TURNS = 40
-RULES = Rules(
-    review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=30.0, unavailable_retry_s=2.0
-)
-PARTY = Party(
-    Contact("欧阳小满", "13987654321"), Address("CN", "广东省", "深圳市", "福田区", street="建设街357号")
-)
+RULES = Rules(review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=30.0, unavailable_retry_s=2.0)
+PARTY = Party(Contact("欧阳小满", "13987654321"), Address("CN", "广东省", "深圳市", "福田区", street="建设街357号"))
 
 
 def draft(reference: str = "A1", **fields: Any) -> OrderDraft:
@@ -199,9 +195,7 @@ class House:
     async def create(self, reference: str = "A1", *, deadline_s: float = 30.0, **fields: Any) -> Created:
         """Create an order and wait for it as a caller would."""
         request_id = fields.pop("request_id", f"request-{reference}")
-        made = self.orders.create(
-            TENANT, draft(reference, **fields), request_id=request_id, deadline_s=deadline_s
-        )
+        made = self.orders.create(TENANT, draft(reference, **fields), request_id=request_id, deadline_s=deadline_s)
         return await self.run(made)
 
     async def get(self, created: Created | LoadedOrder) -> LoadedOrder:

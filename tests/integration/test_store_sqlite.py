@@ -98,9 +98,7 @@ async def fill(store: SqliteStore, *order_ids: str) -> None:
 
 def crash(path: Path, run: int, after_lines: int, delay_s: float) -> list[str]:
     """Let a child write, kill it at a random instant, return what it was told is durable."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(path), f"run{run}"], stdout=subprocess.PIPE
-    ) as child:
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(path), f"run{run}"], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         lines = [child.stdout.readline() for _ in range(after_lines)]
         try:
@@ -122,9 +120,7 @@ async def test_every_acknowledged_order_survives_kills(tmp_path: Path) -> None:
     store = await SqliteStore.open(path)
     missing = [order_id for order_id in told if await store.get_order("acme", order_id) is None]
     events: list[Event] = []
-    while page := await store.events_after(
-        "acme", events[-1].sequence if events else 0, limit=5_000
-    ):
+    while page := await store.events_after("acme", events[-1].sequence if events else 0, limit=5_000):
         events += page
     [count] = (await store.count_by_state()).values()
     await store.aclose()
@@ -239,9 +235,7 @@ async def test_swapped_or_altered_rows_are_refused(tmp_path: Path, sql: Any) -> 
     assert NAME not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("written", "opened"), [(KEY, OTHER_KEY), (KEY, None), (None, KEY), (OTHER_KEY, KEY)]
-)
+@pytest.mark.parametrize(("written", "opened"), [(KEY, OTHER_KEY), (KEY, None), (None, KEY), (OTHER_KEY, KEY)])
 async def test_wrong_key_is_refused_at_the_start(tmp_path: Path, written: Any, opened: Any) -> None:
     """A store opens only with the key it was written with, and says so before the first order."""
     path = tmp_path / "store.db"

@@ -166,7 +166,9 @@ def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
 
 def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime) -> Step:
     since = attempt.unknown_since or attempt.start_time
-    review_time = since + timedelta(seconds=rules.review_after_s)
+    # A look-up gets the chance to prove an absence before a person is called.
+    least_s = facts.booking.lookup_settles_s + LOOKUP_DELAYS_S[-1] if facts.can_find else 0.0
+    review_time = since + timedelta(seconds=max(rules.review_after_s, least_s))
     in_review = order.state is OrderState.NEEDS_REVIEW
     if facts.can_find:
         if now >= review_time and not in_review:

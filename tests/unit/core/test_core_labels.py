@@ -119,9 +119,7 @@ async def test_a_carriers_label_is_fetched_once_and_kept() -> None:
     async with house(PRINTS) as scene:
         created = await scene.create()
         scene.carriers["prints"].label_file = await carrier_pdf(scene)
-        files = [
-            await labels_of(scene).get(TENANT, order_id(created), LabelSpec(carrier_made=True)) for _ in range(3)
-        ]
+        files = [await labels_of(scene).get(TENANT, order_id(created), LabelSpec(carrier_made=True)) for _ in range(3)]
         await scene.crash()
         await scene.start()
         files.append(await labels_of(scene).get(TENANT, order_id(created), LabelSpec(carrier_made=True)))

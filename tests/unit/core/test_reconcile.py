@@ -73,9 +73,7 @@ async def test_a_store_that_fails_is_reported_and_asked_again() -> None:
             raise StoreError("the disk is full")
 
         scene.store.claim_due = failing  # type: ignore[method-assign, assignment]
-        loop = asyncio.create_task(
-            reconcile(scene.store, scene.booker, scene.clock, lambda e: errors.append(str(e)))
-        )
+        loop = asyncio.create_task(reconcile(scene.store, scene.booker, scene.clock, lambda e: errors.append(str(e))))
         await scene.pass_time(1.0)
         alive = not loop.done()
         await stop(loop)

@@ -29,9 +29,7 @@ from engine.labels.textfit import fit_or_cut, wrap
 
 MakeContent = Callable[..., LabelContent]
 
-_ADDRESS = st.text(
-    st.sampled_from("四川省成都市武侯区天府大道号栋室，（）- Aapt125#*"), max_size=180
-)
+_ADDRESS = st.text(st.sampled_from("四川省成都市武侯区天府大道号栋室，（）- Aapt125#*"), max_size=180)
 _SHORT = st.text(st.sampled_from("特价赠品新ABCxyz 0123456789*&\"'<>☕，。"), max_size=120)
 
 
@@ -59,9 +57,7 @@ def test_rows_fill_the_paper_between_the_margins(size: LabelSize) -> None:
     assert plan.total == pytest.approx(size.height_mm - 2 * MARGIN_MM)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.sampled_from(list(LabelSize)),
     dpi=st.sampled_from([203, 300]),
@@ -107,9 +103,7 @@ def test_no_text_leaves_its_box(
 
 @pytest.mark.parametrize("size", list(LabelSize))
 @pytest.mark.parametrize("repeat", [1, 5, 12])
-def test_address_is_never_cut(
-    make_content: MakeContent, fonts: FontSet, size: LabelSize, repeat: int
-) -> None:
+def test_address_is_never_cut(make_content: MakeContent, fonts: FontSet, size: LabelSize, repeat: int) -> None:
     """A long address gets smaller and wraps, but all of it is on the label."""
     address = "人民路269号万科城北区" * repeat
 
@@ -138,9 +132,7 @@ def test_long_goods_end_visibly(make_content: MakeContent, fonts: FontSet) -> No
     assert _texts(scene, "goods").endswith("…")
 
 
-def test_unknown_character_in_goods_is_spelled_out(
-    make_content: MakeContent, fonts: FontSet
-) -> None:
+def test_unknown_character_in_goods_is_spelled_out(make_content: MakeContent, fonts: FontSet) -> None:
     """A pictograph no font has becomes its code point, in goods and remark only."""
     scene = lay_out(make_content(goods="保温杯☕"), LabelSize.MM_100X150, 203, fonts)
 
@@ -183,9 +175,7 @@ def test_rare_han_of_extension_a_prints(make_content: MakeContent, fonts: FontSe
 
 def test_every_printed_character_has_a_glyph(make_content: MakeContent, fonts: FontSet) -> None:
     """No character on a laid-out label would come out as an empty box."""
-    scene = lay_out(
-        make_content(remark="ﾊﾝ カナ ①②③ ％＆ ℃ ½ é Ž"), LabelSize.MM_100X180, 203, fonts
-    )
+    scene = lay_out(make_content(remark="ﾊﾝ カナ ①②③ ％＆ ℃ ½ é Ž"), LabelSize.MM_100X180, 203, fonts)
 
     missing = [c for run in scene.texts for c in run.text if not fonts.has(c)]
     assert missing == []
@@ -229,9 +219,7 @@ def test_routing_code_is_the_largest_text(make_content: MakeContent, fonts: Font
 
 
 @pytest.mark.parametrize("size", list(LabelSize))
-def test_barcode_is_high_and_quiet_enough(
-    make_content: MakeContent, fonts: FontSet, size: LabelSize
-) -> None:
+def test_barcode_is_high_and_quiet_enough(make_content: MakeContent, fonts: FontSet, size: LabelSize) -> None:
     """Every barcode is 10 mm high or more, with ten modules of paper on both sides."""
     scene = lay_out(make_content(), size, 203, fonts)
 

@@ -87,9 +87,7 @@ def test_merge_shares_one_font_subset(make_content: MakeContent, fonts: FontSet)
     assert len(merged) < 50 * len(single) / 4
 
 
-def test_merge_is_a_valid_file_beyond_one_page_tree_node(
-    make_content: MakeContent, fonts: FontSet
-) -> None:
+def test_merge_is_a_valid_file_beyond_one_page_tree_node(make_content: MakeContent, fonts: FontSet) -> None:
     """A strict reader finds every page of a document with several page tree nodes."""
     items = [make_content(reference=f"NO{index:04d}") for index in range(205)]
 
@@ -124,9 +122,7 @@ def test_merged_zpl_is_every_label_in_turn(make_content: MakeContent, fonts: Fon
     own = make_content()
     single = render(own, format=LabelFormat.ZPL, size=_SIZE, fonts=fonts)
 
-    job = b"".join(
-        merge([own, _carrier_pdf("X"), own], format=LabelFormat.ZPL, size=_SIZE, fonts=fonts)
-    )
+    job = b"".join(merge([own, _carrier_pdf("X"), own], format=LabelFormat.ZPL, size=_SIZE, fonts=fonts))
 
     assert job.startswith(single)
     assert job.endswith(single)
@@ -190,9 +186,7 @@ def test_carrier_page_is_fitted_to_the_paper(size: LabelSize, width: float, heig
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_rotated_carrier_page_is_upright_to_a_scanner(
-    make_content: MakeContent, fonts: FontSet, rotation: int
-) -> None:
+def test_rotated_carrier_page_is_upright_to_a_scanner(make_content: MakeContent, fonts: FontSet, rotation: int) -> None:
     """A page that is stored turned, with its rotation noted, still scans and fills the paper."""
     label = render(make_content(), format=LabelFormat.PDF, size=_SIZE, fonts=fonts)
     writer = PdfWriter(clone_from=BytesIO(label))
@@ -284,11 +278,7 @@ _MUTABLE = _carrier_pdf("MUTATED", "TWICE")
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, len(_MUTABLE) - 1), st.integers(0, 255)), min_size=1, max_size=40
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, len(_MUTABLE) - 1), st.integers(0, 255)), min_size=1, max_size=40))
 def test_damaged_file_is_fitted_or_refused_and_nothing_else(changes: list[tuple[int, int]]) -> None:
     """Bytes overwritten anywhere lead to a readable file or to BadCarrierPdf, to no other error."""
     damaged = bytearray(_MUTABLE)

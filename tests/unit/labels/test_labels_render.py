@@ -33,9 +33,7 @@ from engine.labels.scene import page_dots
 
 MakeContent = Callable[..., LabelContent]
 
-_MODULES = Path(
-    os.environ.get("CROSSDOCK_ZPL_RENDERER", Path(__file__).parents[2] / "node_modules")
-)
+_MODULES = Path(os.environ.get("CROSSDOCK_ZPL_RENDERER", Path(__file__).parents[2] / "node_modules"))
 _RENDERER = Path(__file__).with_name("zpl_render.mjs")
 needs_renderer = pytest.mark.skipif(
     not (_MODULES / "zpl-renderer-js").is_dir() or shutil.which("node") is None,
@@ -78,9 +76,7 @@ def _zpl_images(labels: list[tuple[bytes, LabelSize, int]], folder: Path) -> lis
 
 @pytest.mark.parametrize("size", list(LabelSize))
 @pytest.mark.parametrize("dpi", [203, 300])
-def test_png_is_read_by_a_scanner(
-    make_content: MakeContent, fonts: FontSet, size: LabelSize, dpi: Any
-) -> None:
+def test_png_is_read_by_a_scanner(make_content: MakeContent, fonts: FontSet, size: LabelSize, dpi: Any) -> None:
     """Every code on a PNG decodes, and the PNG has exactly the printer's dots."""
     content = make_content(qr_text=_QR_TEXT)
 
@@ -93,15 +89,12 @@ def test_png_is_read_by_a_scanner(
 
 
 @needs_renderer
-def test_zpl_is_read_by_a_scanner(
-    make_content: MakeContent, fonts: FontSet, tmp_path: Path
-) -> None:
+def test_zpl_is_read_by_a_scanner(make_content: MakeContent, fonts: FontSet, tmp_path: Path) -> None:
     """Every code decodes from a picture that an independent ZPL interpreter makes."""
     content = make_content(qr_text=_QR_TEXT)
     heads: list[tuple[LabelSize, Any]] = [(s, dpi) for s in LabelSize for dpi in (203, 300)]
     labels = [
-        (render(content, format=LabelFormat.ZPL, size=size, dpi=dpi, fonts=fonts), size, dpi)
-        for size, dpi in heads
+        (render(content, format=LabelFormat.ZPL, size=size, dpi=dpi, fonts=fonts), size, dpi) for size, dpi in heads
     ]
 
     images = _zpl_images(labels, tmp_path)
@@ -111,9 +104,7 @@ def test_zpl_is_read_by_a_scanner(
 
 
 @needs_renderer
-def test_zpl_and_png_show_the_same_label(
-    make_content: MakeContent, fonts: FontSet, tmp_path: Path
-) -> None:
+def test_zpl_and_png_show_the_same_label(make_content: MakeContent, fonts: FontSet, tmp_path: Path) -> None:
     """At 203 dpi the ZPL label has its codes within two dots of where the PNG has them."""
     size = LabelSize.MM_100X150
     png = render(make_content(), format=LabelFormat.PNG, size=size, fonts=fonts)
@@ -123,8 +114,7 @@ def test_zpl_and_png_show_the_same_label(
 
     places = [
         sorted(
-            (code.position.top_left.x, code.position.top_left.y)
-            for code in zxingcpp.read_barcodes(image.convert("L"))
+            (code.position.top_left.x, code.position.top_left.y) for code in zxingcpp.read_barcodes(image.convert("L"))
         )
         for image in images
     ]
@@ -134,9 +124,7 @@ def test_zpl_and_png_show_the_same_label(
 
 
 @needs_renderer
-def test_zpl_prints_reserved_characters(
-    make_content: MakeContent, fonts: FontSet, tmp_path: Path
-) -> None:
+def test_zpl_prints_reserved_characters(make_content: MakeContent, fonts: FontSet, tmp_path: Path) -> None:
     """Text with ZPL's own command characters neither ends the label nor becomes a command."""
     size = LabelSize.MM_100X150
     content = make_content(goods="A^XZ ~JA _5E", reference="^XA^FDx", qr_text="a^b~c_d")
@@ -150,9 +138,7 @@ def test_zpl_prints_reserved_characters(
 
 
 @needs_renderer
-def test_carrier_page_scans_from_zpl(
-    make_content: MakeContent, fonts: FontSet, tmp_path: Path
-) -> None:
+def test_carrier_page_scans_from_zpl(make_content: MakeContent, fonts: FontSet, tmp_path: Path) -> None:
     """A carrier's PDF sent to a ZPL printer as a picture still scans."""
     size = LabelSize.MM_100X150
     carrier = render(make_content(), format=LabelFormat.PDF, size=size, fonts=fonts)
@@ -182,18 +168,14 @@ def test_pdf_text_can_be_read_back(make_content: MakeContent, fonts: FontSet) ->
         assert part in text
 
 
-def test_pdf_embeds_its_fonts_and_has_the_right_paper(
-    make_content: MakeContent, fonts: FontSet
-) -> None:
+def test_pdf_embeds_its_fonts_and_has_the_right_paper(make_content: MakeContent, fonts: FontSet) -> None:
     """Every font of the PDF is embedded and the page is 100 x 150 mm."""
     pdf = render(make_content(), format=LabelFormat.PDF, size=LabelSize.MM_100X150, fonts=fonts)
 
     page = PdfReader(BytesIO(pdf)).pages[0]
     resources: Any = page["/Resources"]
     used = resources["/Font"].values()
-    descriptors = [
-        font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"] for font in used
-    ]
+    descriptors = [font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"] for font in used]
     assert len(descriptors) == 2
     assert all("/FontFile2" in descriptor for descriptor in descriptors)
     assert float(page.mediabox.width) == pytest.approx(100 / 25.4 * 72, abs=0.05)
@@ -201,14 +183,9 @@ def test_pdf_embeds_its_fonts_and_has_the_right_paper(
 
 
 @pytest.mark.parametrize("format", list(LabelFormat))
-def test_the_same_content_makes_the_same_bytes(
-    make_content: MakeContent, fonts: FontSet, format: LabelFormat
-) -> None:
+def test_the_same_content_makes_the_same_bytes(make_content: MakeContent, fonts: FontSet, format: LabelFormat) -> None:
     """A label is a pure function of its content: no clock, no chance."""
-    first, second = (
-        render(make_content(), format=format, size=LabelSize.MM_76X130, fonts=fonts)
-        for _ in range(2)
-    )
+    first, second = (render(make_content(), format=format, size=LabelSize.MM_76X130, fonts=fonts) for _ in range(2))
 
     assert first == second
 

@@ -37,9 +37,7 @@ class Reply(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.body)
 
 
-def serve(
-    faults: Faults | None = None, *, ledger: Path | None = None, **more: Any
-) -> SimulatorServer:
+def serve(faults: Faults | None = None, *, ledger: Path | None = None, **more: Any) -> SimulatorServer:
     """A server of Acme with faults, not yet started."""
     push_url = more.pop("push_url", "")
     simulator = AcmeSimulator(Ledger(ledger), clock=FakeClock(), push_url=push_url)

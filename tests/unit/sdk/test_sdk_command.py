@@ -31,9 +31,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(
-    environment: dict[str, str], *arguments: str
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def running(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A simulator process and its line; killed at the end whatever happens."""
     process = subprocess.Popen(
         [sys.executable, "-m", "crossdock_sdk.simulator", "acme", *arguments],
@@ -59,9 +57,7 @@ def ask(url: str, operation: str, **fields: str) -> Any:
         return json.load(answer)
 
 
-def test_process_serves_says_where_and_stops_on_sigterm(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
+def test_process_serves_says_where_and_stops_on_sigterm(installed: dict[str, str], tmp_path: Path) -> None:
     """One line tells the URLs and the pid; SIGTERM ends it with code 0."""
     with running(installed, "--ledger", str(tmp_path / "ledger")) as (process, line):
         booked = ask(line["url"], "book", reference="R1", to="x")
@@ -72,9 +68,7 @@ def test_process_serves_says_where_and_stops_on_sigterm(
     assert (line["code"], line["pid"], booked["code"], code) == ("acme", process.pid, "OK", 0)
 
 
-def test_killed_process_remembers_every_answered_booking(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
+def test_killed_process_remembers_every_answered_booking(installed: dict[str, str], tmp_path: Path) -> None:
     """After SIGKILL a new process on the same ledger still finds what was answered."""
     arguments = ("--ledger", str(tmp_path / "ledger"))
     with running(installed, *arguments) as (process, line):
@@ -123,9 +117,7 @@ def test_wrong_usage_is_told_in_one_line(
     """A wrong code, fault or ledger ends with code 2 and one line that names it."""
     command = [sys.executable, "-m", "crossdock_sdk.simulator", "--ledger", str(tmp_path / "l")]
 
-    ended = subprocess.run(
-        [*command, *arguments], env=installed, capture_output=True, text=True, timeout=LIMIT_S
-    )
+    ended = subprocess.run([*command, *arguments], env=installed, capture_output=True, text=True, timeout=LIMIT_S)
 
     assert ended.returncode == 2
     assert said in ended.stderr

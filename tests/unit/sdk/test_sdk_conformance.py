@@ -144,9 +144,7 @@ class Undead(Acme):
 class OnceOnly(Acme):
     """Cannot cancel anything."""
 
-    def cancel(
-        self, ctx: CallContext, cancellations: Sequence[Cancellation]
-    ) -> Flow[list[CancelOutcome]]:
+    def cancel(self, ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list[CancelOutcome]]:
         yield from super().cancel(ctx, cancellations)
         raise CarrierError(ErrorClass.NOT_FOUND)
 
@@ -250,9 +248,7 @@ class Other(AcmeSimulator):
         (Clairvoyant, "the simulator's look-up can be blind to young bookings"),
     ],
 )
-def test_planted_fault_of_a_simulator_is_found(
-    simulator: type[CarrierSimulator], rule: str
-) -> None:
+def test_planted_fault_of_a_simulator_is_found(simulator: type[CarrierSimulator], rule: str) -> None:
     """A simulator that proves nothing is found out."""
     assert rule in rules(simulator=simulator)
 

@@ -115,9 +115,7 @@ def test_stats_agree_with_the_ledger(run: Run[Any]) -> None:
     ("method", "target", "status"),
     [("GET", "/nothing", 404), ("POST", "/faults", 405), ("GET", "/ledger?after=x", 400)],
 )
-def test_wrong_control_requests_say_what_there_is(
-    method: str, target: str, status: int, run: Run[Any]
-) -> None:
+def test_wrong_control_requests_say_what_there_is(method: str, target: str, status: int, run: Run[Any]) -> None:
     """Unknown paths, methods and arguments get a text that helps."""
     reply = control(run, method, target)
 

@@ -47,16 +47,12 @@ names = { en = "X", zh = "某" }
 """
 
 
-@pytest.mark.parametrize(
-    "module", ["crossdock_sdk", "crossdock_sdk.codec", "crossdock_sdk.testing"]
-)
+@pytest.mark.parametrize("module", ["crossdock_sdk", "crossdock_sdk.codec", "crossdock_sdk.testing"])
 def test_import_loads_nothing_heavy(module: str) -> None:
     """A carrier's author pays for msgspec and pluggy, and for no HTTP library, loop or engine."""
     script = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
 
-    shown = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True
-    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
 
     assert shown.stdout.strip() == "[]"
 
@@ -143,9 +139,7 @@ def test_code_rows_say_class_field_and_proof() -> None:
     assert table.error("2", "").side_effect is SideEffect.NONE
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"\xff\xfe", b'{"a":1}', b"[{", b"[" * 100_000, b'["\xff"]']
-)
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b'{"a":1}', b"[{", b"[" * 100_000, b'["\xff"]'])
 def test_unreadable_answer_is_unknown_and_never_quoted(body: bytes) -> None:
     """Whatever cannot be read is TEMPORARY with unknown effect, described without its content."""
     with pytest.raises(CarrierError) as caught:
@@ -192,9 +186,7 @@ def test_digests_match_published_ones() -> None:
     assert not same("林", "陈")
 
 
-@pytest.mark.parametrize(
-    ("minor_units", "text"), [(1990, "19.90"), (5, "0.05"), (-5, "-0.05"), (-1990, "-19.90")]
-)
+@pytest.mark.parametrize(("minor_units", "text"), [(1990, "19.90"), (5, "0.05"), (-5, "-0.05"), (-1990, "-19.90")])
 def test_money_is_written_without_floats(minor_units: int, text: str) -> None:
     """Amounts become decimal text exactly."""
     assert Money("CNY", minor_units).decimal() == text

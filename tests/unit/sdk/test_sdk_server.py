@@ -274,9 +274,7 @@ def test_what_is_not_http_is_refused(run: Run[Any]) -> None:
     assert run(work()).startswith(b"HTTP/1.1 400 ")
 
 
-def test_failure_of_the_simulator_is_told_without_data(
-    run: Run[Any], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_failure_of_the_simulator_is_told_without_data(run: Run[Any], capfd: pytest.CaptureFixture[str]) -> None:
     """A bug in a simulator gives 500 and names its place, never the request's content."""
 
     async def work() -> tuple[int, int]:

@@ -69,6 +69,4 @@ def person(party: Party, **contact: str) -> Party:
 
 def to(**address: str) -> Booking:
     """The demo booking to another address."""
-    return change(
-        BOOKING, recipient=change(RECIPIENT, address=change(RECIPIENT.address, **address))
-    )
+    return change(BOOKING, recipient=change(RECIPIENT, address=change(RECIPIENT.address, **address)))

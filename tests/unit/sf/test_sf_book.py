@@ -86,9 +86,7 @@ def test_order_is_built_as_in_the_sample() -> None:
 def test_order_is_signed_over_the_text_that_is_sent() -> None:
     """Awkward goods, names and remarks reach SF byte for byte under a digest that fits them."""
     title = '保温杯☕ 100% A&B "特价" +赠品 <b>新</b> ~*'
-    booking = change(
-        BOOKING, parcels=(Parcel(500, items=(Item(title),)),), remark="a=b&c=d+e\n'%20"
-    )
+    booking = change(BOOKING, parcels=(Parcel(500, items=(Item(title),)),), remark="a=b&c=d+e\n'%20")
 
     sent = fields(next(SF.book(context(), [booking])))
 
@@ -113,9 +111,7 @@ def test_town_goes_into_the_address_and_district_into_county() -> None:
     """SF has no town level: it leads the free address."""
     address = change(RECIPIENT.address, town="簇桥街道", street="1号")
 
-    receiver = _body(change(BOOKING, recipient=change(RECIPIENT, address=address)))[
-        "contactInfoList"
-    ][1]
+    receiver = _body(change(BOOKING, recipient=change(RECIPIENT, address=address)))["contactInfoList"][1]
 
     assert (receiver["county"], receiver["address"]) == ("武侯区", "簇桥街道1号")
     assert receiver["country"] == "CN"
@@ -139,9 +135,7 @@ def test_volume_is_sent_only_when_every_piece_is_measured() -> None:
 
 def test_amounts_are_yuan_texts() -> None:
     """Cash on delivery and insured value are decimal yuan, no float in between."""
-    options = Options(
-        cash_on_delivery=Money("CNY", 19990), insured_value=Money("CNY", 1_000_000_05)
-    )
+    options = Options(cash_on_delivery=Money("CNY", 19990), insured_value=Money("CNY", 1_000_000_05))
 
     assert _body(change(BOOKING, options=options))["serviceList"] == [
         {"name": "COD", "value": "199.90"},
@@ -173,9 +167,7 @@ def test_pickup_window_is_beijing_time() -> None:
     not_asked = _body(change(BOOKING, options=change(options, pickup=False)))
 
     assert (asked["isDocall"], asked["sendStartTm"]) == (1, "2026-03-02 14:00:00")
-    assert asked["extraInfoList"] == [
-        {"attrName": "pickupAppointEndTime", "attrVal": "2026-03-03 01:00:00"}
-    ]
+    assert asked["extraInfoList"] == [{"attrName": "pickupAppointEndTime", "attrVal": "2026-03-03 01:00:00"}]
     assert not_asked["isDocall"] == 0
     assert not {"sendStartTm", "extraInfoList"} & not_asked.keys()
 
@@ -214,9 +206,7 @@ def test_payer_and_monthly_account_come_from_the_settings() -> None:
         ),
     ],
 )
-def test_what_sf_cannot_be_told_is_refused_without_a_call(
-    changes: dict[str, Any], field: str
-) -> None:
+def test_what_sf_cannot_be_told_is_refused_without_a_call(changes: dict[str, Any], field: str) -> None:
     """Nothing is sent; the error names our field and proves that nothing was booked."""
     outcomes, requests = play(SF.book(context(), [change(BOOKING, **changes)]))
     error = refused(outcomes[0])
@@ -263,9 +253,7 @@ def test_odd_routing_casts_no_doubt_on_the_booking(routes: Any) -> None:
 
 def test_child_numbers_come_in_order_without_the_receipt() -> None:
     """Type 2 numbers are the other pieces in SF's order; type 3 is the receipt's."""
-    numbers = _pieces(
-        (3, "SF1990000000099"), (2, "SF1990000000055"), (1, WAYBILL), (2, "SF1990000000018")
-    )
+    numbers = _pieces((3, "SF1990000000099"), (2, "SF1990000000055"), (1, WAYBILL), (2, "SF1990000000018"))
     booking = change(BOOKING, parcels=(PARCEL,) * 3)
 
     outcome = _book(success(_order(waybillNoInfoList=numbers)), booking)

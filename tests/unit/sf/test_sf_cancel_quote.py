@@ -150,9 +150,7 @@ def test_municipality_is_a_province_without_its_suffix(name: str) -> None:
     """The document wants 北京 as the province of a municipality and leaves the city alone."""
     place = Address("CN", f"{name}市", f"{name}市", "样例区", "", "1号")
 
-    body = message(
-        next(SF.quote(context(), [change(LANE, shipper=change(SHIPPER, address=place))]))
-    )
+    body = message(next(SF.quote(context(), [change(LANE, shipper=change(SHIPPER, address=place))])))
 
     assert (body["srcAddress"]["province"], body["srcAddress"]["city"]) == (name, f"{name}市")
 

@@ -115,9 +115,7 @@ def test_unknown_code_is_never_guessed(code: str) -> None:
 
 def test_shown_text_hides_phones_and_keeps_waybills() -> None:
     """A phone number that SF repeats is masked; a waybill number stays readable."""
-    shown = codes.shown(
-        "电话13800000002不正确\r\ntel0755-86010515, 运单SF1040275268927" + "长" * 300
-    )
+    shown = codes.shown("电话13800000002不正确\r\ntel0755-86010515, 运单SF1040275268927" + "长" * 300)
 
     assert "13800000002" not in shown
     assert "86010515" not in shown

@@ -28,9 +28,7 @@ GENUINE = fixture("create.answer.json").strip()
 _SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=6)
 JSON = st.recursive(
     _SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
 KNOWN = codes.GATEWAY.rows.keys() | codes.BUSINESS.rows.keys()

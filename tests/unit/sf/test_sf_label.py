@@ -202,9 +202,7 @@ def test_loopback_account_may_fetch_from_its_own_port_only() -> None:
 
 def test_line_breaks_in_a_token_are_dropped() -> None:
     """A token becomes one header value and cannot start another header."""
-    _, requests = _label(
-        _files((ONE.waybill_number, f"{STORE}/1"), token="AUTH\r\nX-Evil: 1\n"), PDF
-    )
+    _, requests = _label(_files((ONE.waybill_number, f"{STORE}/1"), token="AUTH\r\nX-Evil: 1\n"), PDF)
 
     assert requests[1].headers == {"x-auth-token": "AUTHX-Evil: 1"}
 
@@ -269,24 +267,18 @@ def test_more_pieces_than_a_call_takes_are_refused_without_one() -> None:
         ((76, 130), {"template_code": "fm_150_own"}, "fm_76130_standard_DEMOPARTNER"),
     ],
 )
-def test_template_follows_the_label_size(
-    size: tuple[int, int], settings: dict[str, str], expected: str
-) -> None:
+def test_template_follows_the_label_size(size: tuple[int, int], settings: dict[str, str], expected: str) -> None:
     """Each size has its standard template; the configured one is the 100 x 150 mm label."""
     account = change(ACCOUNT, settings={**ACCOUNT.settings, **settings})
 
-    assert (
-        label.template_code(account, change(ONE, width_mm=size[0], height_mm=size[1])) == expected
-    )
+    assert label.template_code(account, change(ONE, width_mm=size[0], height_mm=size[1])) == expected
 
 
 def test_size_without_a_template_is_refused_without_a_call() -> None:
     """A size that SF does not print fails alone and names the sizes there are."""
     odd = change(ONE, width_mm=50, height_mm=50)
 
-    outcomes, _ = play(
-        SF.label(context(), [odd, TWO]), _files((TWO.waybill_number, f"{STORE}/2")), PDF
-    )
+    outcomes, _ = play(SF.label(context(), [odd, TWO]), _files((TWO.waybill_number, f"{STORE}/2")), PDF)
 
     assert refused(outcomes[0]).error_class is ErrorClass.INVALID_REQUEST
     assert "76 x 130" in refused(outcomes[0]).message

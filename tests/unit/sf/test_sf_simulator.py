@@ -256,12 +256,8 @@ def test_cancelled_held_order_never_comes_alive() -> None:
     assert world.simulator.ledger.entries == []
 
 
-@pytest.mark.parametrize(
-    ("size", "points"), [((100, 150), (283.46, 425.2)), ((76, 130), (215.43, 368.5))]
-)
-def test_label_is_a_real_pdf_with_a_page_for_each_piece(
-    size: tuple[int, int], points: tuple[float, float]
-) -> None:
+@pytest.mark.parametrize(("size", "points"), [((100, 150), (283.46, 425.2)), ((76, 130), (215.43, 368.5))])
+def test_label_is_a_real_pdf_with_a_page_for_each_piece(size: tuple[int, int], points: tuple[float, float]) -> None:
     """An independent reader finds the pages, their size and each piece's number."""
     world = World()
     booked = world.booked(change(BOOKING, parcels=(PARCEL,) * 3))

@@ -104,9 +104,7 @@ def test_calls_of_one_flow_have_request_ids_of_their_own() -> None:
         ({"settings": {"partner_id": "P", "signature_mode": "md5"}}, "signature_mode"),
     ],
 )
-def test_misconfigured_account_is_named_before_anything_is_sent(
-    changes: dict[str, object], named: str
-) -> None:
+def test_misconfigured_account_is_named_before_anything_is_sent(changes: dict[str, object], named: str) -> None:
     """What is missing for a signature is AUTH, proved harmless, and says which key to set."""
     with pytest.raises(CarrierError, match=named) as caught:
         wire.signed(context(change(ACCOUNT, **changes)), "X", {})
@@ -227,9 +225,7 @@ def test_success_under_an_error_status_proves_nothing() -> None:
     assert caught.value.side_effect is SideEffect.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("header", "wait_s"), [("7", 7.0), ("soon", None), ("", None), ("²", None)]
-)
+@pytest.mark.parametrize(("header", "wait_s"), [("7", 7.0), ("soon", None), ("", None), ("²", None)])
 def test_too_many_requests_by_http_status(header: str, wait_s: float | None) -> None:
     """HTTP 429 is RATE_LIMITED with the wait it asks for; it proves nothing about the order."""
     with pytest.raises(CarrierError) as caught:

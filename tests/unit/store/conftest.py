@@ -73,12 +73,8 @@ class Samples:
     def event(self, order: OrderRecord, kind: EventKind = EventKind.ORDER_ACCEPTED) -> NewEvent:
         return NewEvent(order.tenant, order.order_id, kind, NOW, order.draft.reference, order.state)
 
-    def booking(
-        self, carrier: str = "sf", waybill_number: str = "SF1000000000001"
-    ) -> BookingRecord:
-        return BookingRecord(
-            1, carrier, "sf-main", "1", "标快", waybill_number, NOW, freight=Money("CNY", 1990)
-        )
+    def booking(self, carrier: str = "sf", waybill_number: str = "SF1000000000001") -> BookingRecord:
+        return BookingRecord(1, carrier, "sf-main", "1", "标快", waybill_number, NOW, freight=Money("CNY", 1990))
 
     def booked(self, order: OrderRecord, **fields: Any) -> OrderRecord:
         values = {"state": OrderState.BOOKED, "booking": self.booking(), "due_time": None, **fields}
@@ -90,9 +86,7 @@ class Samples:
     async def accepted(self, store: Store, order_id: str, **fields: Any) -> OrderRecord:
         """An order with one attempt and one event, in the store."""
         order = self.order(order_id, **fields)
-        result = await store.accept(
-            order, [self.attempt(order_id)], [self.event(order)], self.keys()
-        )
+        result = await store.accept(order, [self.attempt(order_id)], [self.event(order)], self.keys())
         return result.order.order
 
 

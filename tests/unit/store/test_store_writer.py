@@ -107,9 +107,7 @@ def get(key: Any) -> Any:
         (apsw.CorruptError("malformed"), "restore the last backup"),
     ],
 )
-async def test_failed_commit_is_told_and_the_writer_goes_on(
-    rig: Any, failure: Any, text: Any
-) -> None:
+async def test_failed_commit_is_told_and_the_writer_goes_on(rig: Any, failure: Any, text: Any) -> None:
     """Every caller of the batch learns why, nothing is stored, and the next write succeeds."""
     writer, connection, _, fatal, *_ = rig
     connection.failure = failure
@@ -160,9 +158,7 @@ async def test_one_failing_item_spoils_no_other(rig: Any) -> None:
         put("half")(tx)
         raise LookupError("mine")
 
-    results = await asyncio.gather(
-        writer.run(put("a")), writer.run(fail), writer.run(put("b")), return_exceptions=True
-    )
+    results = await asyncio.gather(writer.run(put("a")), writer.run(fail), writer.run(put("b")), return_exceptions=True)
 
     assert isinstance(results[1], LookupError)
     assert await writer.run(get("half")) == []

@@ -41,9 +41,7 @@ class Desk:
     kit: Any
 
     def __call__(self, booking: Booking, answer: Any) -> Any:
-        outcomes, _ = self.kit.play(
-            self.zto.book(self.kit.context(self.account), [booking]), answer
-        )
+        outcomes, _ = self.kit.play(self.zto.book(self.kit.context(self.account), [booking]), answer)
         return outcomes[0]
 
 
@@ -58,9 +56,7 @@ def body_of(account: Account, booking: Booking) -> Any:
     return msgspec.json.decode(book.build(account, booking).body)
 
 
-def test_create_order_is_built_byte_for_byte_like_the_sample(
-    account: Account, booking: Booking, kit: Any
-) -> None:
+def test_create_order_is_built_byte_for_byte_like_the_sample(account: Account, booking: Booking, kit: Any) -> None:
     """The documented sample comes out exactly, and with it the documented digest."""
     request = book.build(account, booking)
 
@@ -98,9 +94,7 @@ def test_zero_amount_is_no_service(account: Account, booking: Booking) -> None:
         ("+8613900002222", "receiverPhone"),
     ],
 )
-def test_phone_goes_where_it_belongs(
-    account: Account, booking: Booking, number: str, key: str
-) -> None:
+def test_phone_goes_where_it_belongs(account: Account, booking: Booking, number: str, key: str) -> None:
     """Mobiles and landlines have different keys; exactly one is sent."""
     recipient = Party(Contact("陈小帆", number), booking.recipient.address)
 
@@ -140,9 +134,7 @@ def test_goods_and_size_say_what_is_known(
     assert body["summaryInfo"]["quantity"] == 1
 
 
-def test_group_customer_is_named_by_customer_id(
-    account: Account, booking: Booking, kit: Any
-) -> None:
+def test_group_customer_is_named_by_customer_id(account: Account, booking: Booking, kit: Any) -> None:
     """partnerType 1 takes a customer code and no password."""
     body = body_of(kit.with_settings(account, partner_type="1"), booking)
 
@@ -222,13 +214,9 @@ def test_sample_answer_is_read(desk: Desk, booking: Booking, kit: Any) -> None:
     )
 
 
-def test_answer_without_marks_is_booked_with_empty_routing(
-    desk: Desk, booking: Booking, kit: Any
-) -> None:
+def test_answer_without_marks_is_booked_with_empty_routing(desk: Desk, booking: Booking, kit: Any) -> None:
     """Missing routing texts do not make a booking doubtful."""
-    answer = kit.answer(
-        '{"result":{"billCode":"75400001234567","partnerOrderCode":"SO20260301001"},"status":true}'
-    )
+    answer = kit.answer('{"result":{"billCode":"75400001234567","partnerOrderCode":"SO20260301001"},"status":true}')
 
     assert desk(booking, answer) == Booked("SO20260301001", "75400001234567")
 
@@ -248,9 +236,7 @@ def test_answer_without_marks_is_booked_with_empty_routing(
         '{"billCode":75400001234567,"partnerOrderCode":"SO20260301001"}',
     ],
 )
-def test_success_without_proof_is_unknown(
-    desk: Desk, booking: Booking, kit: Any, result: str
-) -> None:
+def test_success_without_proof_is_unknown(desk: Desk, booking: Booking, kit: Any, result: str) -> None:
     """A "success" that does not carry our reference and a waybill number is believed by nobody."""
     outcome = desk(booking, kit.answer(f'{{"result":{result},"status":true,"statusCode":"0000"}}'))
 
@@ -259,9 +245,7 @@ def test_success_without_proof_is_unknown(
 
 
 @pytest.mark.parametrize("code", ["S200", "S202", "S203", "p-ow002", "E500", "X-1", "E23116", ""])
-def test_system_fault_on_a_booking_is_unknown(
-    desk: Desk, booking: Booking, kit: Any, code: str
-) -> None:
+def test_system_fault_on_a_booking_is_unknown(desk: Desk, booking: Booking, kit: Any, code: str) -> None:
     """The order may exist: neither a repeat nor a backup carrier may follow."""
     outcome = desk(booking, kit.refused(code))
 
@@ -289,9 +273,7 @@ def test_refused_booking_proves_that_nothing_was_done(
     assert outcome.side_effect is SideEffect.NONE
 
 
-def test_damaged_answers_never_become_another_booking(
-    desk: Desk, booking: Booking, kit: Any
-) -> None:
+def test_damaged_answers_never_become_another_booking(desk: Desk, booking: Booking, kit: Any) -> None:
     """Whatever happens to the bytes, the outcome is an unknown error or a booking of ours."""
     draw = random.Random(20260301)
     sample = kit.text("create_order.response.json")

@@ -76,9 +76,7 @@ def test_found_order_is_booked_under_its_trade_id(zto: Zto, account: Account, ki
         ({"orderCode": "260301000009999999", "billCode": "75400009999999"}, CarrierError),
     ],
 )
-def test_order_status_decides_the_outcome(
-    pick_up: Account, kit: Any, facts: dict[str, Any], kind: type
-) -> None:
+def test_order_status_decides_the_outcome(pick_up: Account, kit: Any, facts: dict[str, Any], kind: type) -> None:
     """Known statuses are read, unknown ones and other people's orders are not guessed at."""
     outcome = lookup.read(pick_up, ORDER_CODE, kit.answer(order(**facts)))
 
@@ -154,9 +152,7 @@ def test_pick_up_cancel_is_built_and_read(
     assert request.headers["x-dataDigest"] == wire.digest(request.body, "zto-demo-secret-01")
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(-2, Cancelled), (0, CarrierError)], ids=["void already", "still live"]
-)
+@pytest.mark.parametrize(("status", "kind"), [(-2, Cancelled), (0, CarrierError)], ids=["void already", "still live"])
 def test_cancel_of_an_unknown_order_looks_before_it_answers(
     zto: Zto, pick_up: Account, kit: Any, status: int, kind: type
 ) -> None:

@@ -66,8 +66,6 @@ def test_serving_loads_no_simulator() -> None:
         "print([m for m in sys.modules if 'simulator' in m])"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
 
     assert done.stdout.strip() == "[]"

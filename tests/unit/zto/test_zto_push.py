@@ -39,9 +39,7 @@ def order_data(**facts: Any) -> bytes:
     return msgspec.json.encode(base | facts)
 
 
-def test_trace_push_with_the_published_digest_is_acknowledged(
-    zto: Zto, account: Account, kit: Any
-) -> None:
+def test_trace_push_with_the_published_digest_is_acknowledged(zto: Zto, account: Account, kit: Any) -> None:
     """A scan is verified and acknowledged as the sheet says; it is no news about a booking."""
     data = kit.text("trace_push.data.json")
     request = signed(data, data_digest="GMI7IeW0F5KIfUvxTkJH0w==", msg_type="Traces")
@@ -86,9 +84,7 @@ def test_pick_up_order_is_named_by_its_order_code(zto: Zto, pick_up: Account, ki
         ("", BookingState.OTHER),
     ],
 )
-def test_order_status_decides_the_state(
-    account: Account, status: int | str, state: BookingState
-) -> None:
+def test_order_status_decides_the_state(account: Account, status: int | str, state: BookingState) -> None:
     """Known statuses are mapped, the rest is OTHER with the raw code beside it."""
     receipt = push.parse_push(account, signed(order_data(pre_order_status=status)))
 
@@ -105,9 +101,7 @@ def test_order_status_decides_the_state(
         ({"bill_code": "", "order_code": 260301000001234567}, "", "260301000001234567"),
     ],
 )
-def test_missing_or_odd_ids_stay_empty(
-    account: Account, facts: dict[str, Any], waybill: str, order: str
-) -> None:
+def test_missing_or_odd_ids_stay_empty(account: Account, facts: dict[str, Any], waybill: str, order: str) -> None:
     """Ids come as text or numbers; what is no waybill number is not passed on as one."""
     [news] = push.parse_push(account, signed(order_data(**facts))).bookings
 
@@ -183,17 +177,13 @@ def test_no_byte_of_the_body_can_be_flipped_into_other_news(account: Account, ki
         (b"data=1&company_id=zto-demo-app", "data_digest"),
     ],
 )
-def test_what_is_no_push_is_refused_with_a_reason(
-    account: Account, body: bytes, reason: str
-) -> None:
+def test_what_is_no_push_is_refused_with_a_reason(account: Account, body: bytes, reason: str) -> None:
     """The reason helps operations and quotes nothing of the body."""
     with pytest.raises(PushRefused, match=reason):
         push.parse_push(account, PushRequest(body=body))
 
 
-@pytest.mark.parametrize(
-    "data", ["", "[]", "null", "{", '"x"', '{"pre_order_status":{}}', "[" * 9999]
-)
+@pytest.mark.parametrize("data", ["", "[]", "null", "{", '"x"', '{"pre_order_status":{}}', "[" * 9999])
 def test_signed_but_unreadable_data_is_refused(account: Account, data: str) -> None:
     """A right digest does not make nonsense readable."""
     with pytest.raises(PushRefused, match="digest is right"):

@@ -33,9 +33,7 @@ def test_open_lane_is_priced(zto: Zto, account: Account, lane: Lane, kit: Any) -
     """Yuan become fen and hours become seconds; two signed calls, spelt as ZTO spells them."""
     flow = zto.quote(kit.context(account), [lane])
 
-    outcomes, sent = kit.play(
-        flow, kit.recorded("area_open.response.json"), kit.recorded("price.response.json")
-    )
+    outcomes, sent = kit.play(flow, kit.recorded("area_open.response.json"), kit.recorded("price.response.json"))
 
     assert outcomes == [(Quote("1", Money("CNY", 1235), transit_s=48 * 3600),)]
     assert [r.url.rsplit("/", 1)[1] for r in sent] == [
@@ -75,9 +73,7 @@ def test_weight_has_two_decimals_and_is_never_understated(
     assert b'"weight":' + on_the_wire + b"}" in quote.price(account, heavy).body
 
 
-def test_stopped_destination_is_no_service(
-    zto: Zto, account: Account, lane: Lane, kit: Any
-) -> None:
+def test_stopped_destination_is_no_service(zto: Zto, account: Account, lane: Lane, kit: Any) -> None:
     """ZTO's reason is handed on, and the price is not asked for."""
     flow = zto.quote(kit.context(account), [lane])
 
@@ -88,9 +84,7 @@ def test_stopped_destination_is_no_service(
     assert len(sent) == 1
 
 
-def test_one_stopped_lane_leaves_the_others_priced(
-    zto: Zto, account: Account, lane: Lane, kit: Any
-) -> None:
+def test_one_stopped_lane_leaves_the_others_priced(zto: Zto, account: Account, lane: Lane, kit: Any) -> None:
     """Each lane has its own outcome."""
     flow = zto.quote(kit.context(account), [lane, lane])
 
@@ -123,9 +117,7 @@ def test_area_answer_without_a_verdict_is_not_open(kit: Any) -> None:
         ("{}", None, None),
     ],
 )
-def test_price_is_exact(
-    kit: Any, result: str, freight_fen: int | None, transit_s: int | None
-) -> None:
+def test_price_is_exact(kit: Any, result: str, freight_fen: int | None, transit_s: int | None) -> None:
     """No float ever touches money, and what ZTO leaves out stays unknown."""
     answer = quote.read_price(kit.answer(f'{{"result":{result},"status":true}}'))
 
@@ -162,9 +154,7 @@ def test_quote_refused_by_the_gateway(zto: Zto, account: Account, lane: Lane, ki
     assert outcome.error_class is ErrorClass.AUTH
 
 
-def test_sort_code_is_built_signed_and_read(
-    zto: Zto, account: Account, booking: Booking, kit: Any
-) -> None:
+def test_sort_code_is_built_signed_and_read(zto: Zto, account: Account, booking: Booking, kit: Any) -> None:
     """bagAddrMark in ZTO's own key spelling, and the routing texts back."""
     wanted = SortCodeRequest("R1", booking.shipper.address, booking.recipient.address)
 

@@ -57,9 +57,7 @@ def booked(zto: Zto, simulator: ZtoSimulator, account: Account, booking: Booking
     return outcomes[0]
 
 
-def test_booking_round_trip(
-    zto: Zto, simulator: ZtoSimulator, demo: Account, booking: Booking, kit: Any
-) -> None:
+def test_booking_round_trip(zto: Zto, simulator: ZtoSimulator, demo: Account, booking: Booking, kit: Any) -> None:
     """A booking ends in the ledger with a number of ZTO's pattern and with routing texts."""
     outcome = booked(zto, simulator, demo, booking, kit)
 
@@ -120,9 +118,7 @@ def test_order_push_settles_a_lost_answer(
     [pushed] = simulator.outbox
     receipt = zto.parse_push(account, kit.now, PushRequest(pushed.headers, pushed.body))
     [news] = receipt.bookings
-    [found], _ = kit.play(
-        zto.find_by_carrier_order(kit.context(account), [news.carrier_order_id]), simulator.handle
-    )
+    [found], _ = kit.play(zto.find_by_carrier_order(kit.context(account), [news.carrier_order_id]), simulator.handle)
 
     assert pushed.url == simulator.push_url
     assert news.state is BookingState.LIVE
@@ -177,9 +173,7 @@ def test_full_network_order_is_invisible_by_order_code(
     """A look-up by orderCode does not pretend that the order is absent."""
     outcome = booked(zto, simulator, demo, booking, kit)
 
-    [found], _ = kit.play(
-        zto.find_by_carrier_order(kit.context(demo), [outcome.carrier_order_id]), simulator.handle
-    )
+    [found], _ = kit.play(zto.find_by_carrier_order(kit.context(demo), [outcome.carrier_order_id]), simulator.handle)
 
     assert isinstance(found, CarrierError)
     assert found.side_effect is SideEffect.UNKNOWN
@@ -219,9 +213,7 @@ def test_quote_and_sort_code_round_trip(
     assert marks == [outcome.routing]
 
 
-def test_embargo_stops_a_city(
-    zto: Zto, clock: Any, demo: Account, booking: Booking, kit: Any
-) -> None:
+def test_embargo_stops_a_city(zto: Zto, clock: Any, demo: Account, booking: Booking, kit: Any) -> None:
     """A stopped destination is no service."""
     simulator = ZtoSimulator(Ledger(), clock=clock, embargo={"成都市"})
     lane = Lane(booking.shipper, booking.recipient, booking.parcels)
@@ -263,9 +255,7 @@ def test_wrong_account_is_refused_as_zto_would(
     assert len(simulator.ledger.entries) == (1 if code == "0000" else 0)
 
 
-def test_tampered_body_fails_the_digest(
-    simulator: ZtoSimulator, demo: Account, booking: Booking
-) -> None:
+def test_tampered_body_fails_the_digest(simulator: ZtoSimulator, demo: Account, booking: Booking) -> None:
     """One changed byte and the gateway refuses."""
     request = book.build(demo, booking)
     forged = change(request, body=request.body.replace(b"13900002222", b"13900002223"))
@@ -324,9 +314,7 @@ def test_value_added_services_are_accepted(
     assert isinstance(booked(zto, simulator, demo, change(booking, options=options), kit), Booked)
 
 
-def test_every_api_has_an_operation_and_others_have_none(
-    simulator: ZtoSimulator, demo: Account
-) -> None:
+def test_every_api_has_an_operation_and_others_have_none(simulator: ZtoSimulator, demo: Account) -> None:
     """Faults can aim at operations; an unknown API is S207."""
     for api, operation in OPERATIONS.items():
         assert simulator.operation(wire.call(demo, api, {})) == operation
@@ -336,9 +324,7 @@ def test_every_api_has_an_operation_and_others_have_none(
     assert code_of(simulator, stranger) == "S207"
 
 
-def test_faults_speak_ztos_words(
-    zto: Zto, simulator: ZtoSimulator, demo: Account, booking: Booking, kit: Any
-) -> None:
+def test_faults_speak_ztos_words(zto: Zto, simulator: ZtoSimulator, demo: Account, booking: Booking, kit: Any) -> None:
     """A failing system leaves the outcome open; flow control and refused bookings do not."""
     simulator.faults = Faults(refuse_bookings=True)
     full = booked(zto, simulator, demo, booking, kit)

@@ -50,9 +50,7 @@ def levels(result: AddressResult) -> tuple[str, str, str]:
         (("浙江省", "", "西湖区"), ("浙江省", "杭州市", "西湖区")),
     ],
 )
-def test_given_levels_become_official_names(
-    given: tuple[str, str, str], expected: tuple[str, str, str]
-) -> None:
+def test_given_levels_become_official_names(given: tuple[str, str, str], expected: tuple[str, str, str]) -> None:
     """Short forms, spaces and headings of the official table are normalised without complaint."""
     result = check_address(*given, ROAD)
 
@@ -70,9 +68,7 @@ def test_given_levels_become_official_names(
         (("江苏省", "昆山市", "玉山镇"), "昆山市", "is a district of 苏州市"),
     ],
 )
-def test_former_name_or_rank_is_accepted_with_warning(
-    given: tuple[str, str, str], district: str, note: str
-) -> None:
+def test_former_name_or_rank_is_accepted_with_warning(given: tuple[str, str, str], district: str, note: str) -> None:
     """What was renamed or misplaced beyond doubt is corrected, and the correction is said."""
     result = check_address(*given, ROAD)
 
@@ -131,9 +127,7 @@ def test_street_fills_gaps_and_loses_repetition(given: tuple[str, str, str], str
     assert result.street == ROAD
 
 
-@pytest.mark.parametrize(
-    "street", ["西湖区政府3号", "杭州市第一人民医院", "杭州路8号", "西湖文化广场2号"]
-)
+@pytest.mark.parametrize("street", ["西湖区政府3号", "杭州市第一人民医院", "杭州路8号", "西湖文化广场2号"])
 def test_name_of_a_house_or_road_is_not_cut(street: str) -> None:
     """A district's name inside the name of a house or road is no repetition."""
     result = check_address("浙江省", "杭州市", "西湖区", street)
@@ -303,16 +297,12 @@ def test_any_text_is_answered(levels: tuple[str, str, str], street: str) -> None
 
 def test_prefixed_violations_name_the_whole_path() -> None:
     """A violation seen from the order carries the path of the address."""
-    (found,) = prefixed(
-        check_address("广东省", "杭州市", "西湖区", ROAD).violations, "recipient.address"
-    )
+    (found,) = prefixed(check_address("广东省", "杭州市", "西湖区", ROAD).violations, "recipient.address")
 
     assert str(found).startswith("recipient.address.city: 杭州市 belongs to 浙江省, not 广东省; ")
 
 
-@pytest.mark.parametrize(
-    ("code", "accepted"), [("CN", True), ("cn", False), ("ZZ", False), ("", False)]
-)
+@pytest.mark.parametrize(("code", "accepted"), [("CN", True), ("cn", False), ("ZZ", False), ("", False)])
 def test_country_code_is_iso_3166_in_capitals(code: str, accepted: bool) -> None:
     """Only the 249 assigned codes pass, in capitals."""
     found = check_country_code(code)

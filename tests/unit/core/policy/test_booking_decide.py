@@ -33,9 +33,7 @@ from engine.core.policy.booking import (
 from engine.core.policy.records import AttemptRecord, AttemptState, BackupPolicy, LoadedOrder, OrderState, RoutingWish
 from tests.fakes.rows import NOW, at, attempt, booking, draft, loaded
 
-RULES = Rules(
-    review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=8.0, unavailable_retry_s=2.0
-)
+RULES = Rules(review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=8.0, unavailable_retry_s=2.0)
 ALPHA, BETA = Candidate("alpha", "alpha-1", "std"), Candidate("beta", "beta-1", "std")
 BOTH = (ALPHA, BETA)
 FINDS = CarrierFacts(BookingFacts(), can_find=True)
@@ -301,9 +299,7 @@ def test_a_cancelled_order_with_nothing_live_ends(last: AttemptRecord | None) ->
         (S.REJECTED, Repeat.REPLAYS, False),
     ],
 )
-def test_a_reference_is_used_again_only_where_that_is_harmless(
-    state: AttemptState, repeat: Repeat, same: bool
-) -> None:
+def test_a_reference_is_used_again_only_where_that_is_harmless(state: AttemptState, repeat: Repeat, same: bool) -> None:
     """Nothing was ever sent under it, or the carrier's sheet says that repeats cannot book twice."""
     first = attempt(1, "alpha", state)
     facts = CarrierFacts(BookingFacts(repeat=repeat), can_find=True)
@@ -317,9 +313,7 @@ def test_another_account_never_gets_a_reference_of_the_first() -> None:
     """References are found again by account and reference together."""
     facts = CarrierFacts(BookingFacts(repeat=Repeat.REPLAYS), can_find=True)
 
-    second = new_attempt(
-        loaded().order, [attempt(1, "alpha", S.NOT_SENT)], BETA, lambda carrier: facts, NOW
-    )
+    second = new_attempt(loaded().order, [attempt(1, "alpha", S.NOT_SENT)], BETA, lambda carrier: facts, NOW)
 
     assert second.reference.endswith("-2")
 

@@ -38,9 +38,7 @@ from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder,
 from tests.fakes.ledger import Duplicate, Ledger
 from tests.fakes.rows import NOW, loaded
 
-RULES = Rules(
-    review_after_s=120.0, give_up_after_s=900.0, retry_base_s=1.0, retry_cap_s=30.0, unavailable_retry_s=2.0
-)
+RULES = Rules(review_after_s=120.0, give_up_after_s=900.0, retry_base_s=1.0, retry_cap_s=30.0, unavailable_retry_s=2.0)
 SETTLES_S = 20.0
 OPEN = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.CONFIRMED)
 ENDED = (OrderState.BOOKED, OrderState.FAILED, OrderState.CANCELLED, OrderState.NEEDS_REVIEW)
@@ -186,9 +184,7 @@ class Booking(RuleBasedStateMachine):
     # The shell
 
     def decision(self) -> Step:
-        return decide(
-            self.rows, self.candidates, self.facts.__getitem__, lambda a: a not in self.away, RULES, self.now
-        )
+        return decide(self.rows, self.candidates, self.facts.__getitem__, lambda a: a not in self.away, RULES, self.now)
 
     def act(self, step: Step, draw: Any) -> None:
         match step:

@@ -46,9 +46,7 @@ def test_table_has_all_province_level_units_and_its_date() -> None:
 def test_bundled_data_stays_small() -> None:
     """The data that every installation carries stays below 1.5 MB."""
     folder = resources.files("engine.core.policy.data")
-    sizes = [
-        len(folder.joinpath(name).read_bytes()) for name in ("divisions.tsv.gz", "towns.tsv.gz")
-    ]
+    sizes = [len(folder.joinpath(name).read_bytes()) for name in ("divisions.tsv.gz", "towns.tsv.gz")]
 
     assert sum(sizes) < 1_500_000
 
@@ -77,9 +75,7 @@ def test_former_city_leads_to_a_city_of_the_table(province: str, former: str, pr
     ("city", "former", "present"),
     [(place, old, new) for (place, old), (new, _) in names.FORMER_DISTRICTS.items()],
 )
-def test_former_district_leads_to_a_district_of_the_table(
-    city: str, former: str, present: str
-) -> None:
+def test_former_district_leads_to_a_district_of_the_table(city: str, former: str, present: str) -> None:
     """Every former district name resolves to its successor in the same city, with a note."""
     (hit,) = divisions().districts_in(one_city(city)).get(former)
 

@@ -84,9 +84,7 @@ class Acme(Carrier):
                 outcomes.append(Booked(reference, _read(response).number))
         return outcomes
 
-    def cancel(
-        self, ctx: CallContext, cancellations: Sequence[Cancellation]
-    ) -> Flow[list[CancelOutcome]]:
+    def cancel(self, ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list[CancelOutcome]]:
         outcomes: list[CancelOutcome] = []
         for cancellation in cancellations:
             _read((yield _request(ctx, "cancel", number=cancellation.waybill_number)))

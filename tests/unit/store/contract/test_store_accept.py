@@ -59,9 +59,7 @@ async def test_second_creation_by_its_keys(
 async def test_orders_without_keys_never_meet(store: Any, make: Any) -> None:
     """An empty request_id and an empty reference are no keys."""
     for order_id in ("o1", "o2"):
-        accepted = await store.accept(
-            make.order(order_id, reference=""), [], [], make.keys("", b"same")
-        )
+        accepted = await store.accept(make.order(order_id, reference=""), [], [], make.keys("", b"same"))
 
         assert accepted.kind is AcceptKind.CREATED
 
@@ -71,9 +69,7 @@ async def test_orders_without_keys_never_meet(store: Any, make: Any) -> None:
     ("request_id", "kind"),
     [("r2", AcceptKind.CREATED), ("r1", AcceptKind.REPLAYED), ("", AcceptKind.REPLAYED)],
 )
-async def test_dead_order_frees_its_reference(
-    store: Any, make: Any, state: Any, request_id: Any, kind: Any
-) -> None:
+async def test_dead_order_frees_its_reference(store: Any, make: Any, state: Any, request_id: Any, kind: Any) -> None:
     """Only a new, non-empty request_id may use the reference of a dead order again."""
     first = make.order("o1", reference="ref")
     await store.accept(first, [], [], make.keys("r1"))
@@ -115,9 +111,7 @@ async def test_concurrent_twins_create_once(store: Any, make: Any) -> None:
     """Of many creations under one key at the same time one creates and the others replay it."""
     orders = [make.order(f"o{i:02}", reference="ref") for i in range(20)]
 
-    accepted = await asyncio.gather(
-        *(store.accept(o, [], [make.event(o)], make.keys("r1")) for o in orders)
-    )
+    accepted = await asyncio.gather(*(store.accept(o, [], [make.event(o)], make.keys("r1")) for o in orders))
 
     kinds = [a.kind for a in accepted]
     assert kinds.count(AcceptKind.CREATED) == 1

@@ -65,9 +65,7 @@ async def test_tenant_sees_its_own_events_only(store: Any, make: Any) -> None:
 async def test_failing_items_burn_no_numbers(store: Any, make: Any) -> None:
     """Steps that fail among others that succeed leave no gap in the sequence."""
     orders = [await make.accepted(store, f"o{i:02}") for i in range(30)]
-    wrong = [
-        msgspec.structs.replace(o, version=7) if i % 3 == 0 else o for i, o in enumerate(orders)
-    ]
+    wrong = [msgspec.structs.replace(o, version=7) if i % 3 == 0 else o for i, o in enumerate(orders)]
 
     results = await asyncio.gather(
         *(store.commit(Change(o, (), (make.event(o), make.event(o)))) for o in wrong),
