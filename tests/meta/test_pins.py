@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from tests.meta.tree import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PIN = re.compile(r"([a-z0-9-]+)==([0-9][\w.]*)")
+PIN = re.compile(r"([a-z0-9-]+)==([0-9][\w.!]*)")
 OURS = {"crossdock", "crossdock-engine", "crossdock-sdk", "crossdock-sf", "crossdock-zto"}
 
 

@@ -1,0 +1,10 @@
+"""All rows of the dashboard, from "is it well?" down to the disk. One module a subject; nothing but tables."""
+
+from __future__ import annotations
+
+from engine.ops.panel import Row
+from engine.ops.panels.calls import AT_A_GLANCE, CALLS
+from engine.ops.panels.carriers import BOOKINGS, CARRIERS, LANES
+from engine.ops.panels.engine import PUSHES, STORE, TRACKING
+
+ROWS: tuple[Row, ...] = (AT_A_GLANCE, CALLS, BOOKINGS, CARRIERS, LANES, STORE, PUSHES, TRACKING)

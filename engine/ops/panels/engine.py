@@ -1,0 +1,123 @@
+"""Rows "Store", "Pushes and watchers" and "Tracking": the disk, who tells us and listens, and what parcels do."""
+
+from __future__ import annotations
+
+from engine.ops.panel import Panel, Query, Row, Unit
+
+STORE = Row(
+    "Store",
+    (
+        Panel(
+            title="Time of a commit",
+            unit=Unit.SECONDS,
+            warn=0.1,
+            alarm=0.25,
+            advice="One group commit with its fsync; every acknowledgement waits for one. High: another process "
+            "uses the disk, or it is a network or throttled one; move store.path to a local disk.",
+            queries=(
+                Query("crossdock:store_commit_duration_seconds:p50_5m", "p50"),
+                Query("crossdock:store_commit_duration_seconds:p99_5m", "p99"),
+            ),
+        ),
+        Panel(
+            title="Writes per commit, and commits",
+            unit=Unit.COUNT,
+            advice="Commits a second times writes in each is what the disk carries. Writes per commit rise at a "
+            "peak, which is as it should be; at 256 the writer cannot group any further.",
+            queries=(
+                Query("crossdock:store_commit_items:mean_5m", "writes per commit"),
+                Query("sum(rate(crossdock_store_commit_items_count[$__rate_interval]))", "commits per second"),
+            ),
+        ),
+        Panel(
+            title="Writes waiting",
+            unit=Unit.COUNT,
+            warn=500,
+            alarm=2_000,
+            advice="Writes that wait for the writer. Growing: the disk is the limit. Check Time of a commit and "
+            "free space; ask callers to slow down.",
+            queries=(Query("sum(crossdock_store_queue_depth)", "writes"),),
+        ),
+    ),
+)
+
+PUSHES = Row(
+    "Pushes and watchers",
+    (
+        Panel(
+            title="Pushes from carriers",
+            unit=Unit.PER_SECOND,
+            width=12,
+            advice="What carriers tell us by themselves. REFUSED: the signature is wrong; compare the account's "
+            "secret with the carrier's console, else somebody forges. A fall to zero: the carrier cannot "
+            "reach our address.",
+            queries=(
+                Query(
+                    'sum by (carrier, outcome) (rate(crossdock_pushes_total{carrier=~"$carrier"}[$__rate_interval]))',
+                    "{{carrier}} {{outcome}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Watchers",
+            unit=Unit.COUNT,
+            width=12,
+            advice="Open watch streams. A fall to zero: subscribers lost us or were too slow (WATCHER_TOO_SLOW in "
+            "their log); they resume from their cursor, nothing is lost for 30 days.",
+            queries=(Query("sum(crossdock_watchers)", "streams"),),
+        ),
+    ),
+)
+
+TRACKING = Row(
+    "Tracking",
+    (
+        Panel(
+            title="New tracking events",
+            unit=Unit.PER_SECOND,
+            width=6,
+            advice="By carrier, and whether it pushed or we asked. PUSH falls to zero while POLL goes on: the "
+            "carrier has stopped pushing; check the push address in its console.",
+            queries=(
+                Query(
+                    "sum by (carrier, source) (rate(crossdock_track_events_total"
+                    '{carrier=~"$carrier"}[$__rate_interval]))',
+                    "{{carrier}} {{source}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Questions about parcels",
+            unit=Unit.PER_SECOND,
+            width=6,
+            advice="How polls end. EMPTY is everyday for young parcels. REFUSED: phone tails or permissions of the "
+            "account. FAILED: the carrier or the network, see Carriers.",
+            queries=(
+                Query(
+                    "sum by (carrier, outcome) (rate(crossdock_track_polls_total"
+                    '{carrier=~"$carrier"}[$__rate_interval]))',
+                    "{{carrier}} {{outcome}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Codes no table knows, in ten minutes",
+            unit=Unit.COUNT,
+            width=6,
+            warn=1,
+            advice="The parcel keeps its last status, the event is kept as it came. The carrier has a new code: "
+            "tell the plug-in's author, its table needs a row.",
+            queries=(Query('crossdock:track_unmapped_codes:increase10m{carrier=~"$carrier"}', "{{carrier}}"),),
+        ),
+        Panel(
+            title="Pushes set aside",
+            unit=Unit.COUNT,
+            width=6,
+            warn=1,
+            alarm=100,
+            advice="Genuine pushes that could not be applied, kept with their cause. Read the cause, mend it, then "
+            "apply them again with `crossdock pushes replay`, which is safe to repeat.",
+            queries=(Query("sum(crossdock_dead_letters)", "set aside"),),
+        ),
+    ),
+)
