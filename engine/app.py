@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +23,11 @@ from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
 from engine.api.server import GrpcServer
+from engine.api.tracks import TrackServicer
 from engine.clock import Clock, SystemClock
 from engine.config import Settings
 from engine.core.booker import Booker
+from engine.core.following import Opener, follow
 from engine.core.labels import Labels
 from engine.core.orders import Orders
 from engine.core.policy import booking as policy
@@ -35,6 +37,7 @@ from engine.core.quotes import LivePrices
 from engine.core.reconcile import housekeeping, keep_rates, reconcile, restore_rates
 from engine.core.registry import Registry
 from engine.core.router import Router
+from engine.core.tracks import Tracks
 from engine.core.watch import Watch
 from engine.ingress.web import IngressServer, ingress
 from engine.log import logger
@@ -46,7 +49,7 @@ from engine.outbound.transport.pyreqwest import PyreqwestTransport
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.port import Store
 from engine.store.sqlite.store import SqliteStore
-from engine.wiring import account_facts, accounts_of, read_master_key, split_listen, tenants_of
+from engine.wiring import ANONYMOUS, account_facts, accounts_of, read_master_key, split_listen, tenants_of
 
 GAUGE_PERIOD_S = 5.0
 
@@ -90,6 +93,8 @@ class Engine:
             live_prices=settings.booking.live_prices,
         )
         self.watch = Watch(store)
+        self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
+        self.failed = ""
         self.grpc_port = 0
         self.http_port = 0
 
@@ -120,6 +125,15 @@ class Engine:
                 clock=self.clock,
                 extra_fonts=[Path(font) for font in settings.labels.extra_fonts],
             )
+            tracks = Tracks(
+                store=self.store,
+                outbound=self.outbound,
+                carriers=self._registry.carriers,
+                accounts=self.accounts,
+                clock=self.clock,
+                observer=self.metrics,
+            )
+            pushes = self._pushes(booker, tracks)
             gate = Gate(
                 tenants_of(settings),
                 self.metrics,
@@ -132,11 +146,12 @@ class Engine:
                 gate,
                 OrderServicer(orders, self.watch, stream_window=settings.server.stream_window),
                 LabelServicer(labels),
+                TrackServicer(tracks, pushes, self.watch, self._registry.manifests),
             )
-            web = self._ingress(booker, gate)
+            web = self._ingress(pushes, gate)
             self._observe(booker)
             await self._listen(grpc_server, web)
-            background = self._background(booker, web)
+            background = self._background(booker, tracks, web)
             logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
             try:
                 yield
@@ -185,8 +200,8 @@ class Engine:
             max_open=self.settings.server.max_open_bookings,
         )
 
-    def _ingress(self, booker: Booker, gate: Gate) -> IngressServer:
-        pushes = Pushes(
+    def _pushes(self, booker: Booker, tracks: Tracks) -> Pushes:
+        return Pushes(
             store=self.store,
             booker=booker,
             outbound=self.outbound,
@@ -194,8 +209,10 @@ class Engine:
             accounts=self.accounts,
             clock=self.clock,
             observer=self.metrics,
+            tracks=tracks,
         )
 
+    def _ingress(self, pushes: Pushes, gate: Gate) -> IngressServer:
         def not_ready() -> str:
             return "draining" if gate.draining else ""
 
@@ -217,19 +234,21 @@ class Engine:
 
         self.metrics.before_scrape.append(refresh)
 
-    def _background(self, booker: Booker, web: IngressServer) -> list[asyncio.Task[None]]:
+    def _background(self, booker: Booker, tracks: Tracks, web: IngressServer) -> list[asyncio.Task[None]]:
         store = self.settings.store
 
         async def count() -> None:
             while True:
                 self.metrics.order_counts(await self.store.count_by_state())
+                self.metrics.dead_letters().set(await self.store.count_dead_letters())
                 await self.clock.sleep(GAUGE_PERIOD_S)
 
         async def purge() -> object:
             now = self.clock.now()
+            events_before = now - timedelta(days=store.keep_events_days)
+            await self.store.purge_news(before=events_before)
             return await self.store.purge(
-                keys_before=now - timedelta(days=store.keep_keys_days),
-                events_before=now - timedelta(days=store.keep_events_days),
+                keys_before=now - timedelta(days=store.keep_keys_days), events_before=events_before
             )
 
         jobs = (
@@ -238,8 +257,20 @@ class Engine:
             housekeeping(purge, self.clock, _report("housekeeping")),
             keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
             count(),
+            Opener(self.store, tracks, self.clock, self._tenants).run(_report("opening tracks")),
+            follow(self.store, tracks, self.clock, _report("following")),
         )
-        return [asyncio.create_task(job) for job in jobs]
+        return [asyncio.create_task(self._vital(job)) for job in jobs]
+
+    async def _vital(self, job: Coroutine[Any, Any, None]) -> None:
+        """Run a background job; the engine cannot do without any of them, so it ends with the first that fails."""
+        try:
+            await job
+        except Exception as error:
+            name = getattr(job, "__qualname__", "a background job")
+            logger().error("background job failed", job=name, exc_info=error)
+            self.failed = name
+            self.stop()
 
     async def _shut_down(
         self,
@@ -300,6 +331,8 @@ async def serve(settings: Settings, registry: Registry, ready: Callable[[Engine]
             loop.add_signal_handler(number, engine.stop)
         ready(engine)
         await engine.until_stopped()
+        if engine.failed:
+            raise OSError(f"the engine stopped because {engine.failed} failed; its log tells why")
 
 
 def _codec(settings: Settings) -> Codec:

@@ -9,18 +9,16 @@ itself must not be readable by others. `docs` of every key stand in engine/READM
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
 
 import msgspec
 
-from crossdock_sdk import ServiceLevel, Temperature
+from engine.config_checks import cross_checks
 
 
 class ConfigError(Exception):
@@ -179,7 +177,6 @@ class Settings(_Section, frozen=True):
     rule: tuple[RuleSettings, ...] = ()
 
 
-_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 ENV_PREFIX = "CROSSDOCK_"
 # Variables that begin like settings but are none.
 NOT_SETTINGS = ("CROSSDOCK_CONFIG", "CROSSDOCK_API_KEY", "CROSSDOCK_CRASH_AT", "CROSSDOCK_SERVER")
@@ -199,7 +196,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     _secret_files(raw, problems, path)
     settings = _convert(raw, problems)
     if settings is not None:
-        problems += _cross_checks(settings)
+        problems += cross_checks(settings)
     if problems or settings is None:
         raise ConfigError(problems)
     return settings
@@ -299,73 +296,3 @@ def _section(wanted: Any) -> type[_Section] | None:
     """The section that a type is, alone or beside None; None for other types."""
     choices = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     return next((c for c in choices if isinstance(c, type) and issubclass(c, _Section)), None)
-
-
-def _cross_checks(settings: Settings) -> list[str]:
-    found: list[str] = []
-    for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
-        if not _is_host_port(listen):
-            found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
-    server = settings.server
-    if bool(server.tls_certificate_file) != bool(server.tls_key_file):
-        found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
-    if server.client_ca_file and not server.tls_certificate_file:
-        found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
-    open_to_others = _is_host_port(server.listen) and not is_loopback(server.listen)
-    if open_to_others and not server.tls_certificate_file and not server.allow_plaintext:
-        found.append(
-            f"server.listen: {server.listen} is not loopback and there is no TLS; "
-            "set tls_certificate_file and tls_key_file, or allow_plaintext = true behind a proxy that has TLS"
-        )
-    if settings.log.level not in ("debug", "info", "warning", "error"):
-        found.append(f"log.level: {settings.log.level!r}; use debug, info, warning or error")
-    found += _duplicates("account", [a.id for a in settings.account])
-    found += _duplicates("tenant", [t.name for t in settings.tenant])
-    found += _duplicates("rule", [r.name for r in settings.rule])
-    for tenant in settings.tenant:
-        found += [
-            f"tenant {tenant.name}: api_key_sha256 holds what is no SHA-256 digest of 64 hex digits "
-            "(crossdock config hash-key prints one)"
-            for digest in tenant.api_key_sha256
-            if not _DIGEST.fullmatch(digest)
-        ]
-    found += _shared_credentials(settings.tenant)
-    return found
-
-
-def _shared_credentials(tenants: Sequence[TenantSettings]) -> list[str]:
-    """One key or certificate must not open two tenants: nobody could say whose call it is."""
-    found = []
-    for index, tenant in enumerate(tenants):
-        for other in tenants[:index]:
-            shared = f"is also tenant {other.name}'s; give each its own"
-            if {d.lower() for d in tenant.api_key_sha256} & {d.lower() for d in other.api_key_sha256}:
-                found.append(f"tenant {tenant.name}: api_key_sha256 {shared}")
-            if set(tenant.certificate_names) & set(other.certificate_names):
-                found.append(f"tenant {tenant.name}: certificate_names {shared}")
-    return found
-
-
-def _duplicates(section: str, names: list[str]) -> list[str]:
-    return [
-        f"{section} {name}: stands {names.count(name)} times; names must be unique"
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
-
-
-def _is_host_port(listen: str) -> bool:
-    host, _, port = listen.rpartition(":")
-    return bool(host) and port.isdecimal() and int(port) <= 65_535
-
-
-def is_loopback(listen: str) -> bool:
-    """True for HOST:PORT on this machine only."""
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-__all__ = ["ConfigError", "ServiceLevel", "Settings", "Temperature", "is_loopback", "load"]

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
+from engine.core.policy.track_records import TrackSource
 from engine.outbound.observe import LaneKey, LaneSnapshot
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -63,6 +64,13 @@ class Metrics:
         self.grpc_open = self._gauge("grpc_calls_in_flight", "gRPC calls under way.", "method")
         self.watchers = self._gauge("watchers", "Open watch streams.")
         self.pushes = self._counter("pushes_total", "Carrier pushes by outcome.", "carrier", "outcome")
+
+        self.dead_letters = self._gauge("dead_letters", "Verified pushes set aside, not applied.")
+        self.track_events = self._counter("track_events_total", "New tracking events.", "carrier", "source")
+        self.unmapped_codes = self._counter(
+            "track_unmapped_codes_total", "Events with a code no table knows.", "carrier"
+        )
+        self.track_polls = self._counter("track_polls_total", "Questions about parcels.", "carrier", "outcome")
 
     def _order_metrics(self) -> None:
         self.orders_accepted = self._counter("orders_accepted_total", "Orders made durable.")
@@ -141,6 +149,18 @@ class Metrics:
     def order_refused(self, reason: str) -> None:
         """See OrdersObserver."""
         self.orders_refused(reason).inc()
+
+    # TrackObserver
+
+    def events_kept(self, carrier: str, source: TrackSource, new: int, unknown: int) -> None:
+        """See TrackObserver."""
+        self.track_events(carrier, source.value).inc(new)
+        if unknown:
+            self.unmapped_codes(carrier).inc(unknown)
+
+    def track_polled(self, carrier: str, outcome: str) -> None:
+        """See TrackObserver."""
+        self.track_polls(carrier, outcome).inc()
 
     # PushObserver
 

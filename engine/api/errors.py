@@ -65,6 +65,11 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
         case errors.OrderNotFound():
             details = _resource(error.key)
             return _status(code_pb2.NOT_FOUND, error, "ORDER_NOT_FOUND", {"orderId": error.key}, details)
+        case errors.TrackNotFound():
+            details = error_details_pb2.ResourceInfo(resource_type="crossdock.v1.Track", resource_name=error.key)
+            return _status(code_pb2.NOT_FOUND, error, "TRACK_NOT_FOUND", {"waybillNumber": error.key}, details)
+        case errors.PushNotGenuine():
+            return _status(code_pb2.PERMISSION_DENIED, error, "PUSH_REFUSED", {"account": error.account_id})
         case errors.OrderNotBooked():
             facts = {"orderId": error.order_id, "state": error.state}
             return _status(code_pb2.FAILED_PRECONDITION, error, "ORDER_NOT_BOOKED", facts)

@@ -10,11 +10,19 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from crossdock.v1 import label_service_pb2, label_service_pb2_grpc, order_service_pb2, order_service_pb2_grpc
+from crossdock.v1 import (
+    label_service_pb2,
+    label_service_pb2_grpc,
+    order_service_pb2,
+    order_service_pb2_grpc,
+    track_service_pb2,
+    track_service_pb2_grpc,
+)
 from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
 from engine.api.reflection import SymbolPool
+from engine.api.tracks import TrackServicer
 from engine.config import ServerSettings
 
 LARGEST_REQUEST = 1024 * 1024
@@ -41,7 +49,9 @@ CHANNEL_OPTIONS = (
 class GrpcServer:
     """One listener. `start`, then `stop` once."""
 
-    def __init__(self, settings: ServerSettings, gate: Gate, orders: OrderServicer, labels: LabelServicer) -> None:
+    def __init__(
+        self, settings: ServerSettings, gate: Gate, orders: OrderServicer, labels: LabelServicer, tracks: TrackServicer
+    ) -> None:
         self._settings = settings
         self._gate = gate
         self._orders = orders
@@ -53,10 +63,11 @@ class GrpcServer:
         )
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(orders, self._server)
         label_service_pb2_grpc.add_LabelServiceServicer_to_server(labels, self._server)
+        track_service_pb2_grpc.add_TrackServiceServicer_to_server(tracks, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services = tuple(
             service.full_name
-            for file in (order_service_pb2.DESCRIPTOR, label_service_pb2.DESCRIPTOR)
+            for file in (order_service_pb2.DESCRIPTOR, label_service_pb2.DESCRIPTOR, track_service_pb2.DESCRIPTOR)
             for service in file.services_by_name.values()
         )
         if settings.reflection:

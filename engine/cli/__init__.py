@@ -16,6 +16,9 @@ COMMANDS = {
     "ship": "Turn a merchant's order file into waybills and labels.",
     "order": "Look at, create, quote, cancel or watch orders.",
     "label": "Fetch labels of booked orders.",
+    "track": "Show where a parcel is.",
+    "watch": "Print what happens to parcels, as it happens.",
+    "pushes": "List and replay carriers' pushes that could not be applied.",
     "plugins": "Show which carriers are loaded, and why one is not.",
     "config": "Check settings, hash API keys.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ from engine.config import ConfigError, Settings, load
 
 FAILED, BAD_USAGE, UNREACHABLE = 1, 2, 3
 
-output = Console(highlight=False)
+# In a file or a pipe nothing has to fit a window: ids stay in one piece, to be searched and copied.
+PIPE_WIDTH = 200
+output = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)
 errors = Console(stderr=True, highlight=False)
 
 config_option = click.option(

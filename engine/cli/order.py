@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
-from engine.cli.common import BAD_USAGE, json_option, output, print_json, print_table, stop_with
-from engine.cli.connect import server_option, tls_option, with_client
+from engine.cli.common import BAD_USAGE, FAILED, json_option, output, print_json, print_table, stop_with
+from engine.cli.connect import Where, find_order, where_options, with_client
+
+# -sig: editors on Windows put a mark before the text.
+ORDER_FILE = click.File("r", encoding="utf-8-sig")
 
 
 @click.group()
@@ -19,89 +22,78 @@ def order() -> None:
 
 @order.command()
 @click.argument("key")
-@server_option
-@tls_option
+@where_options
 @json_option
-def get(key: str, server: str, tls_ca: str | None, as_json: bool) -> None:
+def get(key: str, where: Where, as_json: bool) -> None:
     """Show an order by its id or the merchant's reference, with every attempt."""
-    by_id = len(key) == 36 and key.count("-") == 4
-
-    async def use(client: Any) -> Any:
-        return await (client.get_order(order_id=key) if by_id else client.get_order(reference=key))
-
-    _show(with_client(server, tls_ca, use), as_json)
+    _show(with_client(where, lambda client: find_order(client, key)), as_json)
 
 
 @order.command("list")
 @click.option("--state", multiple=True, help="Only this state, for example BOOKED; may repeat.")
 @click.option("--carrier", multiple=True, help="Only this carrier; may repeat.")
-@click.option("--limit", default=50, show_default=True)
-@server_option
-@tls_option
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@where_options
 @json_option
-def list_orders(
-    state: Sequence[str], carrier: Sequence[str], limit: int, server: str, tls_ca: str | None, as_json: bool
-) -> None:
+def list_orders(state: Sequence[str], carrier: Sequence[str], limit: int, where: Where, as_json: bool) -> None:
     """List orders, oldest first."""
-    from crossdock.v1 import core_pb2
-
     states = [_state(name) for name in state]
 
     async def use(client: Any) -> list[Any]:
         found = []
         async for each in client.list_orders(states=states, carriers=carrier):
             found.append(each)
-            if len(found) >= limit:
+            if len(found) > limit:
                 break
         return found
 
-    orders = with_client(server, tls_ca, use)
+    found = with_client(where, use)
+    orders = found[:limit]
     if as_json:
         print_json([_as_dict(each) for each in orders])
         return
-    rows = [
-        (
-            o.reference,
-            o.order_id,
-            core_pb2.Order.State.Name(o.state).removeprefix("STATE_"),
-            o.booking.carrier,
-            o.booking.waybill_number,
-        )
-        for o in orders
-    ]
+    rows = [(o.reference, o.order_id, _state_name(o), o.booking.carrier, o.booking.waybill_number) for o in orders]
     print_table("Orders", ("reference", "order_id", "state", "carrier", "waybill"), rows)
+    if len(found) > limit:
+        output.print(f"There are more; --limit {limit * 10} shows up to {limit * 10}.")
 
 
 @order.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=ORDER_FILE)
 @click.option("--request-id", default=None, help="Idempotency key; default: a new one.")
-@server_option
-@tls_option
+@where_options
 @json_option
-def create(file: Any, request_id: str | None, server: str, tls_ca: str | None, as_json: bool) -> None:
-    """Create the order in FILE (JSON in the contract's field names; - for standard input)."""
+def create(file: Any, request_id: str | None, where: Where, as_json: bool) -> None:
+    """Create the order in FILE (JSON in the contract's field names; - for standard input).
+
+    Exit code 0 also while it is still being booked; 1 when it was refused, failed or needs review.
+    """
     draft = _read(file)
 
     async def use(client: Any) -> Any:
-        return (await client.create_order(draft, request_id=request_id)).order
+        return await client.create_order(draft, request_id=request_id)
 
-    _show(with_client(server, tls_ca, use), as_json)
+    created = with_client(where, use)
+    if created.replayed and not as_json:
+        output.print("Created by an earlier call with the same reference or request_id; this is how it stands:")
+    _show(created.order, as_json)
+    if _state_name(created.order) in ("FAILED", "NEEDS_REVIEW"):
+        sys.exit(FAILED)
 
 
 @order.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=ORDER_FILE)
 @click.option("--live", is_flag=True, help="Ask the carriers for prices now.")
-@server_option
-@tls_option
+@where_options
 @json_option
-def quote(file: Any, live: bool, server: str, tls_ca: str | None, as_json: bool) -> None:
+def quote(file: Any, live: bool, where: Where, as_json: bool) -> None:
     """Explain every candidate for the order in FILE, chosen or not. Books nothing."""
     draft = _read(file)
 
     async def use(client: Any) -> Any:
         return await client.quote_order(draft, live_prices=live)
 
-    answer = with_client(server, tls_ca, use)
+    answer = with_client(where, use)
     if as_json:
         print_json(_as_dict(answer))
         return
@@ -119,25 +111,28 @@ def quote(file: Any, live: bool, server: str, tls_ca: str | None, as_json: bool)
 
 
 @order.command()
-@click.argument("order_id")
-@server_option
-@tls_option
+@click.argument("key")
+@where_options
 @json_option
-def cancel(order_id: str, server: str, tls_ca: str | None, as_json: bool) -> None:
-    """Cancel an order."""
+def cancel(key: str, where: Where, as_json: bool) -> None:
+    """Cancel the order with this id or reference. Exit code 0 only when it is cancelled."""
 
     async def use(client: Any) -> Any:
-        return await client.cancel_order(order_id)
+        return await client.cancel_order((await find_order(client, key)).order_id)
 
-    _show(with_client(server, tls_ca, use), as_json)
+    shown = with_client(where, use)
+    _show(shown, as_json)
+    state = _state_name(shown)
+    if state != "CANCELLED":
+        why = "the cancel is asked for, and the engine goes on until the carrier has said so"
+        stop_with([f"{key} is {state}: {why}; look again with `crossdock order get`"], FAILED)
 
 
 @order.command()
 @click.option("--cursor", default="", help="Resume after this cursor; 0 for everything kept; empty for from now on.")
-@server_option
-@tls_option
+@where_options
 @json_option
-def watch(cursor: str, server: str, tls_ca: str | None, as_json: bool) -> None:
+def watch(cursor: str, where: Where, as_json: bool) -> None:
     """Print what happens to orders until interrupted; one line (or JSON object) an event."""
     from crossdock.v1 import core_pb2, order_service_pb2
 
@@ -155,7 +150,7 @@ def watch(cursor: str, server: str, tls_ca: str | None, as_json: bool) -> None:
             output.print(f"{message.cursor:>8}", *facts, soft_wrap=True, markup=False)
 
     try:
-        with_client(server, tls_ca, use)
+        with_client(where, use)
     except KeyboardInterrupt:
         sys.exit(0)
 
@@ -165,10 +160,18 @@ def _read(file: Any) -> Any:
 
     from crossdock.v1 import core_pb2
 
+    remedy = "write one JSON object with the fields of Order in proto/crossdock/v1/core.proto"
     try:
-        return json_format.Parse(file.read(), core_pb2.Order())
+        text = file.read()
+    except UnicodeDecodeError:
+        stop_with([f"{file.name}: is no text in UTF-8; {remedy}"], BAD_USAGE)
+    if not text.lstrip().startswith("{"):  # the parser takes [] for an order without fields
+        stop_with([f"{file.name}: holds no JSON object; {remedy}"], BAD_USAGE)
+    try:
+        return json_format.Parse(text, core_pb2.Order())
     except json_format.ParseError as error:
-        stop_with([f"{file.name}: {error}; fields are those of Order in proto/crossdock/v1/core.proto"], BAD_USAGE)
+        first_line = str(error).splitlines()[0].rstrip(".")
+        stop_with([f"{file.name}: {first_line}; {remedy}"], BAD_USAGE)
 
 
 def _state(name: str) -> Any:
@@ -179,6 +182,12 @@ def _state(name: str) -> Any:
     except ValueError:
         known = [n.removeprefix("STATE_") for n in core_pb2.Order.State.keys()][1:]
         stop_with([f"--state {name}: use one of {', '.join(known)}"], BAD_USAGE)
+
+
+def _state_name(order: Any) -> str:
+    from crossdock.v1 import core_pb2
+
+    return core_pb2.Order.State.Name(order.state).removeprefix("STATE_")
 
 
 def _as_dict(message: Any) -> dict[str, Any]:
@@ -195,19 +204,24 @@ def _as_line(message: Any) -> str:
 
 
 def _show(shown: Any, as_json: bool) -> None:
+    from rich.text import Text
+
     from crossdock.v1 import core_pb2
 
     if as_json:
         print_json(_as_dict(shown))
         return
-    state = core_pb2.Order.State.Name(shown.state).removeprefix("STATE_")
-    output.print(f"[bold]{shown.reference}[/bold]  {state}  {shown.order_id}")
+    state = _state_name(shown)
+    output.print(Text(shown.reference, "bold"), f" {state}  {shown.order_id}", soft_wrap=True, markup=False)
     if shown.HasField("booking"):
         booking = shown.booking
         numbers = ", ".join((booking.waybill_number, *booking.sub_waybill_numbers))
-        output.print(f"{booking.carrier} {booking.service_name}  waybill {numbers}  {booking.sort_code}")
+        void = " (void)" if state == "CANCELLED" else ""
+        facts = f"{booking.carrier} {booking.service_name}  waybill {numbers}{void}  {booking.sort_code}"
+        output.print(facts, soft_wrap=True, markup=False)
     if shown.HasField("failure"):
-        output.print(f"[red]{shown.failure.message}[/red]\n{shown.failure.remedy}")
+        output.print(Text(shown.failure.message, "red"), soft_wrap=True)
+        output.print(shown.failure.remedy, soft_wrap=True, markup=False)
     rows = [
         (
             str(a.number),
@@ -219,4 +233,5 @@ def _show(shown: Any, as_json: bool) -> None:
         )
         for a in shown.attempts
     ]
-    print_table("Attempts", ("#", "carrier", "state", "class", "what happened", "took"), rows)
+    if rows:
+        print_table("Attempts", ("#", "carrier", "state", "class", "what happened", "took"), rows)

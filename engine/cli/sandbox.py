@@ -183,10 +183,12 @@ async def running_sandbox(
     carriers: Sequence[str] = CARRIERS,
     settings: Mapping[str, Any] | None = None,
     with_engine: bool = True,
+    speed: float = 1.0,
 ) -> AsyncIterator[Sandbox]:
     """Start simulators, then the engine, in `folder`; stop everything at the end.
 
-    settings: sections laid over the sandbox's own, for demos and tests.
+    settings: sections laid over the sandbox's own, for demos and tests. speed: how many times faster than the clock
+    the simulators' parcels live.
     """
     simulators: dict[str, SimulatorProcess] = {}
     sandbox = Sandbox(folder, simulators)
@@ -195,7 +197,7 @@ async def running_sandbox(
         stack.push_async_callback(sandbox.stop_engine)
         if with_engine:
             await sandbox.warm_engine()  # loads while the simulators do
-        starting = [await stack.enter_async_context(_simulator(code, folder, ports)) for code in carriers]
+        starting = [await stack.enter_async_context(_simulator(code, folder, ports, speed)) for code in carriers]
         for code, ready in zip(carriers, starting, strict=True):
             simulators[code] = await ready
         _write_settings(sandbox, ports, settings or {})
@@ -241,7 +243,9 @@ class _Ports:
 
 
 @asynccontextmanager
-async def _simulator(code: str, folder: Path, ports: _Ports) -> AsyncIterator[Awaitable[SimulatorProcess]]:
+async def _simulator(
+    code: str, folder: Path, ports: _Ports, speed: float
+) -> AsyncIterator[Awaitable[SimulatorProcess]]:
     """Yields at once; what it yields is ready when the simulator listens."""
     ledger = folder / f"{code}-ledger.jsonl"
     command = [
@@ -257,6 +261,8 @@ async def _simulator(code: str, folder: Path, ports: _Ports) -> AsyncIterator[Aw
         str(ledger),
         "--push-url",
         f"http://127.0.0.1:{ports.get('http')}/push/{code}-sandbox",
+        "--speed",
+        str(speed),
         "--exit-with-parent",
     ]
     log = folder / f"{code}-simulator.log"

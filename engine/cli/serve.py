@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import BAD_USAGE, FAILED, config_option, read_settings, stop_with
+from engine.cli.config import startup_problems
 from engine.config import ConfigError, Settings
 
 
@@ -35,11 +36,10 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
     from engine.app import serve as serve_engine
     from engine.core.registry import load_carriers
     from engine.store.port import StoreError
-    from engine.wiring import rule_problems, secrecy_problems
 
     log.configure(settings.log.level)
     registry = load_carriers()
-    problems = secrecy_problems(config_path, settings, registry) + rule_problems(settings, registry)
+    problems = startup_problems(config_path, settings, registry)
     if problems:
         raise ConfigError(problems)
     for plugin in registry.plugins:

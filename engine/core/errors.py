@@ -11,6 +11,7 @@ UseCaseError
     CursorInvalid, CursorExpired
     WatcherTooSlow          resume from its cursor
     PageTokenInvalid
+    TrackNotFound, PushNotGenuine
     LabelUnavailable        a label cannot be made
 """
 
@@ -124,6 +125,22 @@ class PageTokenInvalid(UseCaseError):
 
     def __init__(self) -> None:
         super().__init__("page_token was not given by this listing; start again without it")
+
+
+class TrackNotFound(UseCaseError):
+    """Nobody follows the parcel, and its carrier cannot be asked."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"nothing is known of {key}; check the carrier code and the number, or subscribe it")
+        self.key = key
+
+
+class PushNotGenuine(UseCaseError):
+    """A push that a caller passed on is not from the carrier."""
+
+    def __init__(self, account_id: str, reason: str) -> None:
+        super().__init__(f"the push for account {account_id} was refused: {reason}; pass it on byte for byte")
+        self.account_id = account_id
 
 
 class LabelUnavailable(UseCaseError):

@@ -169,7 +169,9 @@ class Orders:
         loaded = await self.get(tenant, order_id=order_id)
         if loaded.order.state is OrderState.CANCELLED:
             return loaded
-        if loaded.order.state in (OrderState.FAILED, OrderState.NEEDS_REVIEW):
+        # A review that nobody can end by looking leaves nothing to cancel: its failure says what to do.
+        stuck = loaded.order.state is OrderState.NEEDS_REVIEW and loaded.order.due_time is None
+        if loaded.order.state is OrderState.FAILED or stuck:
             raise OrderNotCancellable(loaded.order)
         now = self._clock.now()
         loaded = await self._booker.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
@@ -178,13 +180,13 @@ class Orders:
             self._booker.start(loaded, deadline_s=left_s)
             settled = await self._booker.settled(order_id, left_s)
             loaded = await self.get(tenant, order_id=order_id)
-            if settled is None or loaded.order.state not in (OrderState.BOOKING, OrderState.BOOKED):
+            if settled is None or loaded.order.state in SETTLED or not loaded.order.cancel_requested:
                 break
-            if not loaded.order.cancel_requested:
-                break
-        if loaded.order.state is OrderState.NEEDS_REVIEW or (
-            loaded.order.state is OrderState.BOOKED and not loaded.order.cancel_requested
-        ):
+            due = loaded.order.due_time
+            pause_s = (due - self._clock.now()).total_seconds() if due else 0.0
+            if pause_s > 0:
+                await self._clock.sleep(min(pause_s, max(0.0, ends - self._clock.monotonic())))
+        if not loaded.order.cancel_requested:
             raise OrderNotCancellable(loaded.order)
         return loaded
 

@@ -11,6 +11,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Protocol
 
+import uuid_utils
+from msgspec.structs import replace
+
 from crossdock_sdk import (
     Account,
     Booked,
@@ -25,11 +28,14 @@ from crossdock_sdk import (
 from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.calls import ask
-from engine.core.policy.records import Event, EventKind, LoadedOrder
+from engine.core.errors import PushNotGenuine
+from engine.core.policy.records import AttemptState, Event, EventKind, LoadedOrder
+from engine.core.policy.track_records import DeadLetter
 from engine.core.policy.transitions import UNSETTLED
+from engine.core.tracks import Tracks
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
-from engine.store.port import Store
+from engine.store.port import Store, StoreError
 
 REMEMBERED = 100_000
 
@@ -38,7 +44,7 @@ class PushObserver(Protocol):
     """What metrics hear of pushes."""
 
     def push_received(self, carrier: str, outcome: str) -> None:
-        """outcome: ACCEPTED, REFUSED or FAILED."""
+        """outcome: ACCEPTED, REFUSED, UNDECIDED (comes again) or SET_ASIDE (see dead letters)."""
 
 
 class UnknownPushAccount(Exception):
@@ -62,6 +68,7 @@ class Pushes:
         accounts: Mapping[str, Account],
         clock: Clock,
         observer: PushObserver,
+        tracks: Tracks,
     ) -> None:
         self._store = store
         self._booker = booker
@@ -70,6 +77,7 @@ class Pushes:
         self._accounts = accounts
         self._clock = clock
         self._observer = observer
+        self._tracks = tracks
         # Waybills we know to be booked: their pushes need no question to the carrier.
         self._known: OrderedDict[str, None] = OrderedDict()
         store.on_commit(self._remember)
@@ -85,10 +93,71 @@ class Pushes:
         except PushRefused:
             self._observer.push_received(account.carrier, "REFUSED")
             raise
-        for news in receipt.bookings:
-            await self._apply(account, news)
+        try:
+            for news in receipt.bookings:
+                await self._apply(account, news)
+            if receipt.tracks:
+                await self._tracks.ingest_push(account, receipt.tracks)
+        except (PushUndecided, StoreError):
+            self._observer.push_received(account.carrier, "UNDECIDED")
+            raise  # unacknowledged, it comes again
+        except Exception as error:  # a genuine push we cannot apply must neither be lost nor come for ever
+            await self._set_aside(account_id, request, error)
+            self._observer.push_received(account.carrier, "SET_ASIDE")
+            return receipt.acknowledgement
         self._observer.push_received(account.carrier, "ACCEPTED")
         return receipt.acknowledgement
+
+    async def passed_on(self, account_id: str, request: PushRequest) -> HttpResponse:
+        """A push that came in at another door of the caller's. Raises PushNotGenuine."""
+        try:
+            return await self.handle(account_id, request)
+        except PushRefused as error:
+            raise PushNotGenuine(account_id, error.reason) from error
+        except UnknownPushAccount as error:
+            raise PushNotGenuine(account_id, "there is no such account that takes pushes") from error
+        except PushUndecided:
+            return HttpResponse(503)
+
+    async def letters(self, *, after: str, limit: int) -> list[DeadLetter]:
+        """Pushes that were set aside, oldest first."""
+        return await self._store.list_dead_letters(after=after, limit=limit)
+
+    async def letter(self, letter_id: str) -> DeadLetter | None:
+        """One of them."""
+        return await self._store.get_dead_letter(letter_id)
+
+    async def replay(self, letter: DeadLetter) -> str:
+        """Try a push again that was set aside; returns the new cause, "" when it is applied and gone."""
+        request = PushRequest(headers=letter.headers, body=letter.body, path=letter.path, query=letter.query)
+        account = self._accounts.get(letter.account_id)
+        carrier = self._carriers.get(account.carrier) if account else None
+        if account is None or carrier is None:
+            return f"account {letter.account_id} is not configured any more"
+        try:
+            receipt = carrier.parse_push(account, letter.received_time, request)
+            for news in receipt.bookings:
+                await self._apply(account, news)
+            await self._tracks.ingest_push(account, receipt.tracks)
+        except Exception as error:  # stays set aside, with what went wrong this time
+            await self._store.put_dead_letter(replace(letter, attempts=letter.attempts + 1, cause=_cause(error)))
+            return _cause(error)
+        await self._store.delete_dead_letter(letter.letter_id)
+        return ""
+
+    async def _set_aside(self, account_id: str, request: PushRequest, error: Exception) -> None:
+        letter = DeadLetter(
+            letter_id=str(uuid_utils.uuid7()),
+            account_id=account_id,
+            received_time=self._clock.now(),
+            cause=_cause(error),
+            attempts=1,
+            headers=dict(request.headers),
+            body=request.body,
+            path=request.path,
+            query=request.query,
+        )
+        await self._store.put_dead_letter(letter)
 
     async def _apply(self, account: Account, news: BookingNews) -> None:
         if news.state is BookingState.OTHER or news.waybill_number in self._known:
@@ -121,13 +190,10 @@ class Pushes:
         )
 
     async def _settle(self, account: Account, loaded: LoadedOrder, found: Booked | Refused) -> None:
-        attempt = next(
-            (
-                a
-                for a in loaded.attempts
-                if a.account_id == account.account_id and a.reference == found.reference and a.state in UNSETTLED
-            ),
-            None,
+        ours = [a for a in loaded.attempts if a.account_id == account.account_id and a.reference == found.reference]
+        # A reference may serve again after an absence: an attempt in doubt comes before one that was settled.
+        attempt = next((a for a in ours if a.state in UNSETTLED), None) or next(
+            (a for a in ours if a.state is AttemptState.ABSENT), None
         )
         if attempt is None:
             return
@@ -140,6 +206,11 @@ class Pushes:
                 self._known[event.event.waybill_number] = None
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, without what the push said."""
+    return type(error).__name__
 
 
 def _from_news(news: BookingNews) -> Booked | Refused:

@@ -1,4 +1,4 @@
-"""Watching orders: events read from the store in commit order, from any cursor that is still kept.
+"""Watching orders and parcels: what happened, read from the store in commit order, from any cursor that is still kept.
 
 A watcher holds no queue: it reads pages from the store as fast as its reader takes them, so a stalled reader costs
 one parked coroutine. Between events it sleeps until a commit wakes it, and sends a checkpoint now and then.
@@ -7,12 +7,15 @@ one parked coroutine. Between events it sleeps until a commit wakes it, and send
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from crossdock_sdk.tracking import Milestone, TrackStatus
 from engine.core.errors import CursorExpired, CursorInvalid
 from engine.core.policy.records import Event, NewEvent, OrderState
+from engine.core.policy.track_records import NumberedNews, TrackNews
 from engine.store.port import Store
 
 PAGE = 256
@@ -30,32 +33,84 @@ class WatchFilter(msgspec.Struct, frozen=True):
         return (not self.states or event.state in self.states) and (not self.carriers or event.carrier in self.carriers)
 
 
+class TrackFilter(msgspec.Struct, frozen=True):
+    """Narrows a watch of parcels. Empty fields match everything."""
+
+    statuses: frozenset[TrackStatus] = frozenset()
+    milestones: frozenset[Milestone] = frozenset()
+    carriers: frozenset[str] = frozenset()
+    waybill_numbers: frozenset[str] = frozenset()
+    status_changes_only: bool = False
+
+    def matches(self, news: TrackNews) -> bool:
+        """Whether a watcher wants this news."""
+        return (
+            (news.status_changed or not self.status_changes_only)
+            and (not self.statuses or news.status in self.statuses)
+            and (not self.milestones or news.event.milestone in self.milestones)
+            and (not self.carriers or news.carrier in self.carriers)
+            and (not self.waybill_numbers or news.waybill_number in self.waybill_numbers)
+        )
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """Nothing that matches happened up to and including `sequence`."""
 
     sequence: int
 
 
+class _Numbered(Protocol):
+    """What both logs have in common."""
+
+    @property
+    def sequence(self) -> int:
+        """Rises by one without gaps."""
+
+
+N = TypeVar("N", bound=_Numbered)
+
+
+class _Log(msgspec.Struct, Generic[N]):
+    """One of the store's two logs."""
+
+    first: Callable[[], Awaitable[int]]
+    last: Callable[[], Awaitable[int]]
+    after: Callable[..., Awaitable[list[N]]]
+
+
 class Watch:
     """Wakes watchers on every commit. One per engine."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._orders = _Log[Event](store.first_sequence, store.last_sequence, store.events_after)
+        self._tracks = _Log[NumberedNews](store.first_news_sequence, store.last_news_sequence, store.news_after)
         self._changed = asyncio.Event()
         self._closing = False
         self.watcher_count = 0
         store.on_commit(self._wake)
+        store.on_news(self._wake)
 
     def close(self) -> None:
         """End every watch: the engine is going down; readers resume from their last cursor."""
         self._closing = True
         self._wake(())
 
-    async def orders(
+    def orders(
         self, tenant: str, cursor: str, wanted: WatchFilter, *, checkpoint_s: float = CHECKPOINT_S
     ) -> AsyncIterator[Event | Checkpoint]:
-        """Events after `cursor` ("" = now), then as they come. Raises CursorInvalid, CursorExpired."""
-        seen = await self._start(cursor)
+        """Events of orders after `cursor` ("" = now), then as they come. Raises CursorInvalid, CursorExpired."""
+        return self._read(self._orders, tenant, cursor, lambda event: wanted.matches(event.event), checkpoint_s)
+
+    def tracks(
+        self, tenant: str, cursor: str, wanted: TrackFilter, *, checkpoint_s: float = CHECKPOINT_S
+    ) -> AsyncIterator[NumberedNews | Checkpoint]:
+        """News of parcels after `cursor` ("" = now), then as they come. Raises CursorInvalid, CursorExpired."""
+        return self._read(self._tracks, tenant, cursor, lambda news: wanted.matches(news.news), checkpoint_s)
+
+    async def _read(
+        self, log: _Log[N], tenant: str, cursor: str, wanted: Callable[[N], bool], checkpoint_s: float
+    ) -> AsyncIterator[N | Checkpoint]:
+        seen = await _start(log, cursor)
         loop = asyncio.get_running_loop()
         due = loop.time() + checkpoint_s
         self.watcher_count += 1
@@ -65,40 +120,41 @@ class Watch:
                 yield Checkpoint(seen)
             while not self._closing:
                 changed = self._changed
-                newest = await self._store.last_sequence()
-                events = await self._store.events_after(tenant, seen, limit=PAGE)
-                for event in events:
-                    seen = event.sequence
-                    if wanted.matches(event.event):
-                        yield event
+                newest = await log.last()
+                entries = await log.after(tenant, seen, limit=PAGE)
+                for entry in entries:
+                    seen = entry.sequence
+                    if wanted(entry):
+                        yield entry
                         due = loop.time() + checkpoint_s
-                if len(events) == PAGE:
+                if len(entries) == PAGE:
                     continue
-                # Other tenants' events move the cursor too, else a quiet tenant's cursor would expire.
+                # Other tenants' entries move the cursor too, else a quiet tenant's cursor would expire.
                 seen = max(seen, newest)
-                # Counted from the last message: events that do not match must not put the checkpoint off.
+                # Counted from the last message: entries that do not match must not put the checkpoint off.
                 if await _unchanged_until(due, changed):
                     yield Checkpoint(seen)
                     due = loop.time() + checkpoint_s
         finally:
             self.watcher_count -= 1
 
-    async def _start(self, cursor: str) -> int:
-        newest = await self._store.last_sequence()
-        if not cursor:
-            return newest
-        if not cursor.isascii() or not cursor.isdigit() or int(cursor) > newest:
-            raise CursorInvalid
-        # None may be left: all that ever happened has expired.
-        oldest = await self._store.first_sequence() or newest + 1
-        sequence = int(cursor)
-        if sequence and sequence < oldest - 1:
-            raise CursorExpired(oldest)
-        return sequence
-
-    def _wake(self, events: Collection[Event]) -> None:
+    def _wake(self, committed: object) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+async def _start(log: _Log[N], cursor: str) -> int:
+    newest = await log.last()
+    if not cursor:
+        return newest
+    if not cursor.isascii() or not cursor.isdigit() or int(cursor) > newest:
+        raise CursorInvalid
+    # None may be left: all that ever happened has expired.
+    oldest = await log.first() or newest + 1
+    sequence = int(cursor)
+    if sequence and sequence < oldest - 1:
+        raise CursorExpired(oldest)
+    return sequence
 
 
 async def _unchanged_until(due: float, changed: asyncio.Event) -> bool:

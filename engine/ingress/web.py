@@ -1,4 +1,5 @@
-"""The HTTP side: carriers' pushes, /metrics, /healthz, /readyz. Starlette on uvicorn, in the engine's own loop.
+"""The HTTP side: carriers' pushes, /metrics, /healthz, /readyz, dead letters. Starlette on uvicorn, in the
+engine's own loop.
 
 A push is read with a size and time limit, verified by its plug-in before anything is believed, and acknowledged
 only after the commit. What is refused gets 4xx, what cannot be applied yet 503 so that the carrier sends it again.
@@ -11,7 +12,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,8 +21,10 @@ from starlette.routing import Route
 
 from crossdock_sdk import PushRefused, PushRequest
 from engine.core.pushes import Pushes, PushUndecided, UnknownPushAccount
+from engine.ingress.letters import is_loopback, letter_routes
 from engine.log import logger
 from engine.metrics import Metrics
+from engine.store.port import StoreError
 
 BODY_TIMEOUT_S = 15.0
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -49,7 +51,7 @@ def ingress(
 
     async def scrape(request: Request) -> Response:
         # Carriers reach this port from the internet; how much the shop ships is nobody's business there.
-        if not public_metrics and not _is_loopback(request):
+        if not public_metrics and not is_loopback(request):
             return PlainTextResponse("metrics are for loopback; see ingress.allow_public_metrics\n", 403)
         return Response(metrics.expose(), headers={"content-type": EXPOSITION})
 
@@ -60,6 +62,7 @@ def ingress(
             Route("/metrics", scrape),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            *letter_routes(pushes),
         ]
     )
 
@@ -93,15 +96,11 @@ def _push_endpoint(
         except PushRefused as error:
             logger().warning("push refused", account=account_id, reason=error.reason)
             return PlainTextResponse("refused\n", 403)
-        except PushUndecided:
+        except (PushUndecided, StoreError):
             return PlainTextResponse("not yet\n", 503)
         return Response(answer.body, answer.status, dict(answer.headers))
 
     return push
-
-
-def _is_loopback(request: Request) -> bool:
-    return request.client is not None and ip_address(request.client.host).is_loopback
 
 
 async def _body(request: Request, limit: int) -> bytes | None:

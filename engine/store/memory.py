@@ -1,12 +1,10 @@
 """MemoryStore: the store's complete twin without a disk, for tests, demos and `--store memory`.
 
-Every method does its work in one go in the event loop, so each is atomic by itself.
+Every method does its work in one go in the event loop, so each is atomic by itself. Tracks stand in `memory_tracks`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -23,6 +21,8 @@ from engine.core.policy.records import (
     OrderState,
     StoredLabel,
 )
+from engine.store.listeners import tell_all
+from engine.store.memory_tracks import MemoryTracks
 from engine.store.port import (
     Accepted,
     AcceptKind,
@@ -42,8 +42,6 @@ from engine.store.rules import (
     to_us,
 )
 
-_log = logging.getLogger("crossdock.store")
-
 
 class _Key(NamedTuple):
     tenant: str
@@ -57,10 +55,11 @@ class _HeldKey(NamedTuple):
     create_time: datetime
 
 
-class MemoryStore:
+class MemoryStore(MemoryTracks):
     """See `engine.store.port.Store` for what every method promises; dies with the process."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._orders: dict[str, OrderRecord] = {}
         self._attempts: dict[str, dict[int, AttemptRecord]] = {}
         self._by_reference: dict[tuple[str, str, int], str] = {}
@@ -71,7 +70,6 @@ class MemoryStore:
         self._state: dict[str, bytes] = {}
         self._epoch = 0
         self._listeners: list[Callable[[Collection[Event]], None]] = []
-        self._closed = False
 
     async def accept(
         self,
@@ -252,12 +250,6 @@ class MemoryStore:
         """Let go; every later call raises StoreError."""
         self._closed = True
 
-    async def _turn(self) -> None:
-        """Let others run first, as a real store does, so that hidden races show up."""
-        await asyncio.sleep(0)
-        if self._closed:
-            raise StoreError("the store is closed: open it again")
-
     def _holder(self, key: _Key) -> KeyHolder | None:
         held = self._keys.get(key) if key.key else None
         if held is None:
@@ -292,11 +284,7 @@ class MemoryStore:
             return
         self._last_sequence = new[-1].sequence
         self._events += new
-        for listener in self._listeners:
-            try:
-                listener(new)
-            except Exception:  # one deaf watcher must not keep a committed write from its caller
-                _log.exception("store: a commit listener failed; the others go on")
+        tell_all(self._listeners, new)
 
 
 def _check(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]) -> None:

@@ -5,7 +5,8 @@
 - Event sequence numbers rise by one without gaps in commit order.
 - `commit` is fenced: it raises Stale when another epoch holds the order or its version moved on.
 - Reads see every write that returned before they began.
-- Every read of a caller's data takes the tenant and never shows another's.
+- Every read of a caller's data takes the tenant and never shows another's. What the engine asks for
+  itself (pushes, polls, dead letters) goes over all tenants, and says so.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from engine.core.policy.records import (
     OrderState,
     StoredLabel,
 )
+from engine.store.track_port import TrackStore
 
 
 class StoreError(Exception):
@@ -87,8 +89,8 @@ class OrderFilter(msgspec.Struct, frozen=True):
     created_before: datetime | None = None
 
 
-class Store(Protocol):
-    """See the module's docstring for what every method promises."""
+class Store(TrackStore, Protocol):
+    """See the module's docstring for what every method promises; tracks stand in `engine.store.track_port`."""
 
     async def accept(
         self,

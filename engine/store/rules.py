@@ -17,7 +17,9 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
+from engine.core.policy.track_records import TrackRecord
 from engine.store.port import AcceptKind, Idempotency, StoreError
+from engine.store.track_port import TrackChange
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -100,3 +102,29 @@ def stale_text(change: OrderRecord, version: int, lease_epoch: int) -> str:
 def missing_text(order: OrderRecord) -> str:
     """Why a step of an order that this tenant does not have is refused."""
     return f"order {order.order_id} is not in the store for its tenant: accept it first"
+
+
+def check_track_step(change: TrackChange) -> list[bytes]:
+    """The fingerprint of each news' event. Raises StoreError for a step whose parts do not belong together."""
+    track = change.track
+    marks = {kept.event: kept.fingerprint for kept in change.events}
+    if len({kept.fingerprint for kept in change.events}) < len(change.events):
+        raise StoreError(f"events: two of track {track.track_id} have one fingerprint: give each event once")
+    for news in change.news:
+        if news.tenant != track.tenant or news.track_id != track.track_id:
+            raise StoreError(
+                f"news: one is not about track {track.track_id} of its tenant: write it with its own track"
+            )
+        if news.event not in marks:
+            raise StoreError(f"news: one of track {track.track_id} is about no event of this step: write both together")
+    return [marks[news.event] for news in change.news]
+
+
+def stale_track_text(change: TrackRecord, version: int) -> str:
+    """Why a step of `change` is refused, given what is stored."""
+    return f"track {change.track_id} is at version {version}, not {change.version}: read it again"
+
+
+def missing_track_text(track: TrackRecord) -> str:
+    """Why a step of a track that this tenant does not have is refused."""
+    return f"track {track.track_id} is not in the store for its tenant: open it first"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,11 +47,19 @@ from crossdock_sdk import (
     SideEffect,
 )
 from crossdock_sdk.manifest import BookingFacts, Names, Service
+from crossdock_sdk.tracking import Tracked, TrackEvent, TrackRequest, TrackStatus
 from engine.outbound import Ambiguous, FaultKind, NotSent
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import Duplicate, Ledger
 
 ALL = ("quote", "book", "find", "find_by_carrier_order", "cancel", "label", "push")
+CODES: Mapping[str, TrackStatus] = {
+    "got": TrackStatus.PICKED_UP,
+    "moved": TrackStatus.IN_TRANSIT,
+    "out": TrackStatus.OUT_FOR_DELIVERY,
+    "signed": TrackStatus.DELIVERED,
+}
+"""The fake carriers' scan codes; any other is unknown."""
 Server = Callable[[], HttpResponse]
 Act = Callable[[Server], HttpResponse]
 """What happens to one request. Calling the server has the carrier carry it out."""
@@ -197,6 +207,8 @@ class Network:
             if ledger.cancel(fields["waybill_number"]):
                 return _answer()
             return _answer(error_class=ErrorClass.NOT_FOUND, message="no such waybill")
+        if operation == "track":
+            return _answer(scans=[ledger.scans.get(number, []) for number in fields["numbers"]])
         if operation == "quote":
             return _answer(price=1200)
         return _answer()
@@ -256,13 +268,34 @@ class FakeCarrier(Carrier):
         yield from self._ask("label", waybill_number=requests[0].waybill_number)
         return [CarrierLabel(requests[0].waybill_number, self.label_file)]
 
+    def track(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[Any]]:
+        """See Carrier."""
+        numbers = [request.waybill_number for request in requests]
+        read = yield from self._ask("track", numbers=numbers)
+        return [
+            Tracked(number, tuple(map(_event, scans))) for number, scans in zip(numbers, read["scans"], strict=True)
+        ]
+
     def parse_push(self, account: Account, now: Any, request: PushRequest) -> PushReceipt:
-        """See Carrier. The signature is a header that says `good`."""
-        if request.headers.get("signature") != "good":
+        """See Carrier. The signature is a header that says `good`, or the body's digest."""
+        if request.headers.get("signature") not in ("good", signature(request.body)):
             raise PushRefused("the signature is wrong")
         news = json.loads(request.body)
+        if "scans" in news:
+            return PushReceipt(HttpResponse(200, body=b"thanks"), tracks=tuple(map(_event, news["scans"])))
         state = BookingState(news.pop("state"))
         return PushReceipt(HttpResponse(200, body=b"thanks"), (BookingNews(state, **news),))
+
+
+def signature(body: bytes) -> str:
+    """What proves that a push is the carrier's."""
+    return sha256(b"fake carrier" + body).hexdigest()
+
+
+def _event(scan: dict[str, str]) -> TrackEvent:
+    code = scan["code"]
+    time = datetime.fromisoformat(scan["time"])
+    return TrackEvent(scan["number"], time, code, scan["text"], CODES.get(code), known=code in CODES)
 
 
 def _finding(read: dict[str, Any], reference: str) -> object:

@@ -15,24 +15,28 @@ from typing import Any, TypeVar
 
 from crossdock_sdk import Account, Address, Contact, Item, Manifest, Parcel, Party
 from engine.core.booker import Booker
+from engine.core.following import Opener, follow
 from engine.core.orders import Created, Orders
 from engine.core.policy.booking import Rules
 from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.records import AttemptRecord, Event, LoadedOrder, OrderDraft, OrderState
 from engine.core.policy.routing import AccountFacts
+from engine.core.policy.track_records import LoadedTrack, NumberedNews, TrackSource
 from engine.core.pushes import Pushes
 from engine.core.quotes import LivePrices
 from engine.core.reconcile import reconcile
 from engine.core.router import NoRules, Router, RuleEngine
+from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Watch
 from engine.outbound import LaneSettings, Outbound
-from engine.store.memory import MemoryStore
 from tests.fakes.carrier import FakeCarrier, Network
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import Ledger
+from tests.fakes.store import FaultyStore
 
 T = TypeVar("T")
 TENANT = "acme"
+OTHER_TENANT = "birch"
 TURNS = 40
 RULES = Rules(review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=30.0, unavailable_retry_s=2.0)
 PARTY = Party(Contact("欧阳小满", "13987654321"), Address("CN", "广东省", "深圳市", "福田区", street="建设街357号"))
@@ -55,6 +59,8 @@ class Heard:
         self.accepted: list[bool] = []
         self.refused: list[str] = []
         self.pushes: list[str] = []
+        self.polls: list[str] = []
+        self.kept: list[tuple[str, int, int]] = []
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """See BookingObserver."""
@@ -84,6 +90,14 @@ class Heard:
         """See PushObserver."""
         self.pushes.append(f"{carrier} {outcome}")
 
+    def events_kept(self, carrier: str, source: TrackSource, new: int, unknown: int) -> None:
+        """See TrackObserver."""
+        self.kept.append((source, new, unknown))
+
+    def track_polled(self, carrier: str, outcome: str) -> None:
+        """See TrackObserver."""
+        self.polls.append(f"{carrier} {outcome}")
+
 
 class House:
     """One store and one network; `start` is a new engine process on them, `crash` its sudden end."""
@@ -91,8 +105,9 @@ class House:
     def __init__(self, manifests: Sequence[Manifest], rules: RuleEngine, *, max_open: int, live_prices: bool) -> None:
         self.clock = FakeClock()
         self.network = Network(self.clock)
-        self.store = MemoryStore()
+        self.store = FaultyStore()
         self.heard = Heard()
+        self.troubles: list[str] = []
         self.carriers = {m.code: FakeCarrier(m) for m in manifests}
         self.accounts = {f"{m.code}-1": Account(f"{m.code}-1", m.code, m.base_url) for m in manifests}
         self.network.ledgers = {m.code: Ledger(m.code, m.booking.repeat) for m in manifests}
@@ -146,6 +161,14 @@ class House:
             observer=self.heard,
             max_open=self._max_open,
         )
+        self.tracks = Tracks(
+            store=self.store,
+            outbound=self.outbound,
+            carriers=self.carriers,
+            accounts=self.accounts,
+            clock=self.clock,
+            observer=self.heard,
+        )
         self.pushes = Pushes(
             store=self.store,
             booker=self.booker,
@@ -154,7 +177,17 @@ class House:
             accounts=self.accounts,
             clock=self.clock,
             observer=self.heard,
+            tracks=self.tracks,
         )
+
+    def open_tracks(self) -> None:
+        """Run the loop that opens the tracks of what was booked, until the engine ends."""
+        opener = Opener(self.store, self.tracks, self.clock, (TENANT, OTHER_TENANT))
+        self.group.create_task(opener.run(self._trouble))
+
+    def follow(self) -> None:
+        """Run the loop that asks about parcels that are due, until the engine ends."""
+        self.group.create_task(follow(self.store, self.tracks, self.clock, self._trouble))
 
     def reconcile(self) -> None:
         """Run the loop that takes up what is due, until the engine ends."""
@@ -203,9 +236,23 @@ class House:
         order = created.order.order if isinstance(created, Created) else created.order
         return await self.orders.get(TENANT, order_id=order.order_id)
 
+    async def track(
+        self, number: str, *, carrier: str = "alpha", tenant: str = TENANT, max_age_s: float | None = None
+    ) -> LoadedTrack:
+        """Ask for a parcel as a caller would."""
+        key = TrackKey(carrier, number)
+        return await self.run(self.tracks.get(tenant, key, max_age_s=max_age_s, deadline_s=30.0))
+
+    async def news(self, tenant: str = TENANT) -> list[NumberedNews]:
+        """All news of a tenant's parcels."""
+        return await self.store.news_after(tenant, 0, limit=10_000)
+
     async def events(self) -> list[Event]:
         """All events of the tenant."""
         return await self.store.events_after(TENANT, 0, limit=10_000)
+
+    def _trouble(self, error: Exception) -> None:
+        self.troubles.append(type(error).__name__)
 
     def _no_store_errors(self, error: Exception) -> None:
         raise AssertionError(f"the store failed: {error}")

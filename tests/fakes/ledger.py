@@ -34,6 +34,13 @@ class Ledger:
         self.repeat = repeat
         self.search_lag_s = search_lag_s
         self.shipments: list[Shipment] = []
+        self.scans: dict[str, list[dict[str, str]]] = {}
+
+    def scan(self, number: str, time: datetime, code: str) -> dict[str, str]:
+        """A parcel is scanned: the row that a query shows, and a push tells."""
+        row = {"number": number, "time": time.isoformat(), "code": code, "text": f"{code} at {time:%H:%M:%S}"}
+        self.scans.setdefault(number, []).append(row)
+        return row
 
     def book(self, reference: str, now: datetime) -> Shipment:
         """Carry out a booking. Raises Duplicate."""

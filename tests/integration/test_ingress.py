@@ -6,18 +6,21 @@ import asyncio
 import random
 import time
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from crossdock.v1 import core_pb2, order_service_pb2
+from crossdock.v1 import core_pb2, order_service_pb2, track_service_pb2
 from crossdock_sdk import HttpRequest
 from crossdock_sdk.simulator import Faults
 from crossdock_zto.push import ACKNOWLEDGEMENT
-from crossdock_zto.simulator_wire import order_push
+from crossdock_zto.simulator_wire import order_push, trace_push
+from engine.store.port import StoreError
 from tests.integration.kit import State, booked, create, only
-from tests.integration.world import World
+from tests.integration.world import World, failing_tracks
 
 pytestmark = pytest.mark.anyio
 pb = order_service_pb2
@@ -29,6 +32,13 @@ LARGEST_BODY = 1_048_576
 def push(order_code: str, bill_code: str = "", status: int = 1) -> HttpRequest:
     """A push as the carrier signs it."""
     return order_push(PUSH, order_code, bill_code, status)
+
+
+def scanned(number: str) -> HttpRequest:
+    """A scan as the carrier signs it."""
+    return trace_push(
+        PUSH, {"billCode": number, "action": "GOT", "actionTime": "2026-11-21 10:00:00", "desc": "已揽收"}
+    )
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -163,12 +173,83 @@ async def test_every_changed_byte_is_refused(world: World) -> None:
     assert changed == {403}
 
 
-@pytest.mark.parametrize("path", ["/push/nobody", "/push/sf-main", "/push/", "/push"])
+@pytest.mark.parametrize("path", ["/push/nobody", "/push/", "/push"])
 async def test_an_account_that_takes_no_pushes_is_not_found(world: World, path: str) -> None:
-    """Unknown accounts, and carriers that send no pushes, are 404 whatever was sent."""
+    """Accounts that are not there are 404 whatever was sent."""
     answer = await world.http.post(path, content=push("1").body)
 
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/push/sf-main", "/push/sf-main/", "/push/sf-main/another-token-0123456789"])
+async def test_a_push_without_its_token_in_the_url_is_refused(world: World, path: str) -> None:
+    """SF signs nothing: what proves its push is the token at the end of the URL."""
+    answer = await world.http.post(path, content=b'{"Body":{"WaybillRoute":[]}}')
+
+    assert (answer.status_code, answer.text) == (403, "refused\n")
+
+
+async def test_a_scan_is_acknowledged_only_once_it_is_written(world: World) -> None:
+    """A store that fails gets no acknowledgement out; sent again, the scan is kept once."""
+    track_id = await _subscribed(world, "75400000800001")
+    sent = scanned("75400000800001")
+    with failing_tracks(world, StoreError("the disk is full")):
+        failed = await world.http.post(PUSH, content=sent.body, headers=dict(sent.headers))
+    unwritten = await world.engine.store.get_track("amber", track_id)
+    answers = [await world.http.post(PUSH, content=sent.body, headers=dict(sent.headers)) for _ in range(2)]
+    written = await world.engine.store.get_track("amber", track_id)
+
+    assert failed.status_code == 503
+    assert [a.content for a in answers] == [ACKNOWLEDGEMENT.body] * 2
+    assert [len(loaded.events) for loaded in (unwritten, written) if loaded] == [0, 1]
+
+
+async def test_a_scan_that_cannot_be_applied_is_set_aside(world: World) -> None:
+    """It is acknowledged, kept byte for byte and counted; the log names no parcel."""
+    before = _pushes(world, "SET_ASIDE")
+
+    sent, answer, letter = await _set_aside(world, "75400000800002")
+
+    kept = await world.engine.store.get_dead_letter(letter["letter_id"])
+    assert kept is not None
+    assert (answer.content, kept.body, letter["cause"]) == (ACKNOWLEDGEMENT.body, sent.body, "RuntimeError")
+    assert (letter["account_id"], letter["attempts"], letter["bytes"]) == ("zto-main", 1, len(sent.body))
+    assert _pushes(world, "SET_ASIDE") == before + 1
+    assert "75400000800002" not in world.log_text() + str(letter)
+
+
+async def test_a_push_set_aside_is_replayed_once_and_gone(world: World) -> None:
+    """The replay applies it; afterwards there is nothing left to replay, and the event is there once."""
+    number = "75400000800003"
+    _, _, letter = await _set_aside(world, number)
+    with failing_tracks(world, ValueError("not yet")):
+        failed = await world.http.post(f"/dead-letters/{letter['letter_id']}/replay")
+    replayed = await world.http.post(f"/dead-letters/{letter['letter_id']}/replay")
+    again = await world.http.post(f"/dead-letters/{letter['letter_id']}/replay")
+    left = (await world.http.get("/dead-letters")).json()
+
+    tracks = await world.engine.store.find_tracks_by_number("zto", "zto-main", number)
+    assert [failed.json()["problem"], replayed.json()["problem"], again.status_code] == ["ValueError", "", 404]
+    assert letter["letter_id"] not in [each["letter_id"] for each in left]
+    assert [len(each.events) for each in tracks] == [1]
+
+
+async def test_letters_are_listed_from_a_place_on(world: World) -> None:
+    """Oldest first, those after the one that is named."""
+    letters = [(await _set_aside(world, f"7540000080001{n}"))[2]["letter_id"] for n in range(3)]
+
+    listed = (await world.http.get("/dead-letters", params={"after": letters[0]})).json()
+
+    assert [each["letter_id"] for each in listed] == letters[1:]
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+async def test_letters_are_for_this_machine_only(world: World, header: str) -> None:
+    """What came through a proxy may come from anywhere."""
+    listed = await world.http.get("/dead-letters", headers={header: "127.0.0.1"})
+    replayed = await world.http.post("/dead-letters/x/replay", headers={header: "127.0.0.1"})
+
+    assert (listed.status_code, replayed.status_code) == (403, 403)
 
 
 async def test_a_push_that_is_too_large_is_refused(world: World) -> None:
@@ -230,6 +311,23 @@ async def test_a_sender_that_leaves_is_survived(world: World) -> None:
 def _pushes(world: World, outcome: str) -> float:
     labels = {"carrier": "zto", "outcome": outcome}
     return world.engine.metrics.registry.get_sample_value("crossdock_pushes_total", labels) or 0.0
+
+
+async def _subscribed(world: World, number: str) -> str:
+    """A tenant follows a number; returns the track's id."""
+    keys = [track_service_pb2.TrackKey(carrier="zto", waybill_number=number)]
+    answer = await world.caller().SubscribeTracks(track_service_pb2.SubscribeTracksRequest(keys=keys))
+    return str(answer.results[0].track.track_id)
+
+
+async def _set_aside(world: World, number: str) -> tuple[HttpRequest, httpx.Response, dict[str, Any]]:
+    """A scan that a defect of ours keeps from being applied: what was sent, its answer, and its letter as listed."""
+    await _subscribed(world, number)
+    sent = scanned(number)
+    with failing_tracks(world, RuntimeError(f"{number} breaks us")):
+        answer = await world.http.post(PUSH, content=sent.body, headers=dict(sent.headers))
+    listed = (await world.http.get("/dead-letters")).json()
+    return sent, answer, listed[-1]
 
 
 async def _booked(world: World, order_id: str) -> core_pb2.Order:

@@ -217,7 +217,10 @@ def test_plaintext_off_loopback_is_refused(tmp_path: Path, listen: str) -> None:
 def test_plaintext_off_loopback_can_be_allowed(tmp_path: Path) -> None:
     """Behind a proxy that has TLS the switch makes it a decision."""
     config = tmp_path / "crossdock.toml"
-    config.write_text('[server]\nlisten = "0.0.0.0:50051"\nallow_plaintext = true\n')
+    config.write_text(
+        '[server]\nlisten = "0.0.0.0:50051"\nallow_plaintext = true\n'
+        f'[[tenant]]\nname = "shop"\napi_key_sha256 = ["{"0" * 64}"]\n'
+    )
 
     settings = load(config, {})
 

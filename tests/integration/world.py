@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import httpx
 import msgspec
 import structlog
 
-from crossdock.v1 import label_service_pb2_grpc, order_service_pb2_grpc
+from crossdock.v1 import label_service_pb2_grpc, order_service_pb2_grpc, track_service_pb2_grpc
 from crossdock_sdk.simulator import CarrierSimulator, Ledger
 from crossdock_sdk.simulator.server import SimulatorServer
 from engine import log
@@ -49,10 +49,11 @@ class Caller:
         self.metadata = (("authorization", f"Bearer {key}"),) if key else ()
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.labels = label_service_pb2_grpc.LabelServiceStub(channel)
+        self.tracks = track_service_pb2_grpc.TrackServiceStub(channel)
 
     def __getattr__(self, method: str) -> Any:
         """`caller.GetOrder(request)` calls it with the key; keyword arguments go through."""
-        stub = self.orders if hasattr(self.orders, method) else self.labels
+        stub = next((each for each in (self.orders, self.labels) if hasattr(each, method)), self.tracks)
         rpc = getattr(stub, method)
 
         def call(*request: object, **options: Any) -> Any:
@@ -86,6 +87,11 @@ class World:
         """How often a carrier was called, whatever became of it."""
         return sum(self.simulators[code].stats.calls.values())
 
+    def hold_back(self, seconds: float) -> None:
+        """Carriers' clocks go so long behind ours: what happens to parcels later waits until this is made less."""
+        for server in self.simulators.values():
+            server.simulator.clock = lambda: datetime.now(UTC) - timedelta(seconds=seconds)
+
     def log_text(self) -> str:
         """Everything the engine has logged so far."""
         return self._log.getvalue().decode()
@@ -99,10 +105,14 @@ async def running_world(
     registry: Registry | None = None,
     carriers: Sequence[str] = CARRIERS,
     credentials: grpc.ChannelCredentials | None = None,
+    speed: float = 1.0,
 ) -> AsyncIterator[World]:
-    """Start it in `folder` and stop it at the end. settings: laid over the world's own, section by section."""
+    """Start it in `folder` and stop it at the end.
+
+    settings: laid over the world's own, section by section. speed: how many times faster than the clock parcels live.
+    """
     async with (
-        simulated(folder, carriers) as simulators,
+        simulated(folder, carriers, speed=speed) as simulators,
         running_engine_of(folder, simulators, settings or {}, registry) as world,
         open_channel(world.server, credentials) as world.channel,
         httpx.AsyncClient(base_url=world.url, trust_env=False) as world.http,
@@ -111,10 +121,12 @@ async def running_world(
 
 
 @asynccontextmanager
-async def simulated(folder: Path, carriers: Sequence[str] = CARRIERS) -> AsyncIterator[Simulators]:
+async def simulated(
+    folder: Path, carriers: Sequence[str] = CARRIERS, *, speed: float = 1.0
+) -> AsyncIterator[Simulators]:
     """Carriers on ports of their own, their ledgers in `folder`."""
     async with AsyncExitStack() as stack:
-        yield {code: await stack.enter_async_context(_simulator(code, folder)) for code in carriers}
+        yield {code: await stack.enter_async_context(_simulator(code, folder, speed)) for code in carriers}
 
 
 @asynccontextmanager
@@ -152,6 +164,21 @@ def failing_on(world: World, reference: str) -> Iterator[None]:
         router.candidates = real  # type: ignore[method-assign]
 
 
+@contextmanager
+def failing_tracks(world: World, error: Exception) -> Iterator[None]:
+    """The engine's store fails every commit of a track."""
+    store = world.engine.store
+
+    async def broken(change: object) -> object:
+        raise error
+
+    store.commit_track = broken  # type: ignore[method-assign,assignment]  # the fault that is injected
+    try:
+        yield
+    finally:
+        del store.commit_track
+
+
 @asynccontextmanager
 async def open_channel(
     server: str, credentials: grpc.ChannelCredentials | None = None
@@ -172,11 +199,13 @@ async def open_channel(
 
 
 @asynccontextmanager
-async def _simulator(code: str, folder: Path) -> AsyncIterator[SimulatorServer]:
+async def _simulator(code: str, folder: Path, speed: float) -> AsyncIterator[SimulatorServer]:
     kind: type[CarrierSimulator] = load_simulator(code)
     ledger = Ledger(folder / f"{code}-ledger.jsonl")
+    simulator = kind(ledger, clock=lambda: datetime.now(UTC))
+    simulator.speed = speed
     try:
-        async with SimulatorServer(kind(ledger, clock=lambda: datetime.now(UTC))) as server:
+        async with SimulatorServer(simulator) as server:
             yield server
     finally:
         ledger.close()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import AccountSettings, ConfigError, PartySettings, Settings, is_loopback, load
+from engine.config import AccountSettings, ConfigError, PartySettings, Settings, load
+from engine.config_checks import is_loopback
 
 DIGEST = "0123456789abcdef" * 4
 ACCOUNT = '[[account]]\nid = "sf-main"\ncarrier = "sf"\n'
@@ -75,6 +76,14 @@ ONE_WRONG = [
     ("[server]\ntls_key_file = 'k'", "server.tls_certificate_file, server.tls_key_file: one is missing", "give both"),
     ("[server]\nclient_ca_file = 'c'", "server.client_ca_file: client certificates need TLS", "set tls_"),
     ("[server]\nlisten = '0.0.0.0:1'", "server.listen: 0.0.0.0:1 is not loopback", "allow_plaintext"),
+    ("[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true", "tenant: none is configured", "hash-key --new"),
+    (
+        "[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true\n[[tenant]]\nname = 't'",
+        "tenant t: has neither key nor certificate",
+        "certificate_names",
+    ),
+    ("[store]\nkeep_keys_days = 1", "store.keep_keys_days: 1 is too little", "the least is 30"),
+    ("[outbound]\nqueue_size = 0", "outbound.queue_size: 0 is too little", "the least is 1"),
     ("[log]\nlevel = 'loud'", "log.level: 'loud'", "use debug"),
     ("[server", "is not TOML", "correct the line"),
 ]
@@ -237,8 +246,12 @@ def test_only_this_machines_own_addresses_are_loopback(listen: str, loopback: bo
 
 def test_tls_or_an_explicit_switch_opens_the_listener(tmp_path: Path) -> None:
     """Both are deliberate."""
-    tls = "[server]\nlisten = '0.0.0.0:1'\ntls_certificate_file = 'c'\ntls_key_file = 'k'\nclient_ca_file = 'a'\n"
-    plain = "[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true\n"
+    tenant = "[[tenant]]\nname = 't'\ncertificate_names = ['shop']\n"
+    tls = (
+        "[server]\nlisten = '0.0.0.0:1'\ntls_certificate_file = 'c'\ntls_key_file = 'k'\nclient_ca_file = 'a'\n"
+        + tenant
+    )
+    plain = "[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true\n" + tenant
 
     assert read(tls, tmp_path).server.tls_key_file == "k"
     assert read(plain, tmp_path).server.allow_plaintext

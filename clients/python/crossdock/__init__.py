@@ -1,4 +1,4 @@
-"""Crossdock's Python client: book parcels, print labels and watch orders through an engine.
+"""Crossdock's Python client: book parcels, print labels, follow parcels through an engine.
 
 `crossdock.v1` holds the generated messages of the contract; see its .proto files for what every
 field means.
@@ -28,6 +28,7 @@ from crossdock.errors import (
     error_from_status,
 )
 from crossdock.merging import MergedLabels
+from crossdock.tracking import Tracked, track_request
 
 __all__ = [
     "AlreadyExists",
@@ -47,8 +48,10 @@ __all__ = [
     "PreconditionViolation",
     "ResourceExhausted",
     "StreamItem",
+    "Tracked",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "error_from_status",
+    "track_request",
 ]

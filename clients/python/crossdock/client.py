@@ -1,7 +1,7 @@
 """The client: one connection to an engine, one method per call of the contract.
 
 Methods take plain arguments and the contract's own messages (`crossdock.v1`). An answer that holds
-nothing but an order is answered as that order. Streams are async generators: leave one early under
+nothing but an order or a track is answered as that. Streams are async generators: leave one early under
 `contextlib.aclosing`, so that its call ends at once. What a call can raise stands in errors.py;
 what is retried in retry.py.
 """
@@ -22,16 +22,21 @@ from crossdock.creating import Created, StreamItem, created_of, new_request_id, 
 from crossdock.errors import ConfigurationError
 from crossdock.merging import MergedLabels
 from crossdock.retry import Pace
+from crossdock.tracking import Tracked, track_request, tracked_of
 from crossdock.v1 import core_pb2 as core
 from crossdock.v1 import label_service_pb2 as labels
 from crossdock.v1 import order_service_pb2 as pb
+from crossdock.v1 import track_service_pb2 as tracks
+from crossdock.v1 import track_status_pb2 as statuses_pb
 from crossdock.v1.label_service_pb2_grpc import LabelServiceStub
 from crossdock.v1.order_service_pb2_grpc import OrderServiceStub
+from crossdock.v1.track_service_pb2_grpc import TrackServiceStub
 from crossdock.watching import watch
 
 if TYPE_CHECKING:  # the async stubs are types only; no such classes exist at run time
     from crossdock.v1.label_service_pb2_grpc import LabelServiceAsyncStub
     from crossdock.v1.order_service_pb2_grpc import OrderServiceAsyncStub
+    from crossdock.v1.track_service_pb2_grpc import TrackServiceAsyncStub
 
 TIMEOUT_S = 30.0
 LONG_TIMEOUT_S = 300.0
@@ -77,6 +82,7 @@ class Client:
         channel = self._channel = open_channel(self._endpoint)
         self._orders = OrderServiceStub(channel)
         self._labels = LabelServiceStub(channel)
+        self._tracks = TrackServiceStub(channel)
         return self
 
     async def __aexit__(
@@ -213,7 +219,7 @@ class Client:
         """
         check_timeout(give_up_after_s)
         first = pb.WatchOrdersRequest(cursor=cursor, states=states, carriers=carriers)
-        return watch(self._order_stub, first, self._calls, give_up_after_s)
+        return watch(self._order_stub.WatchOrders, first, self._calls, give_up_after_s)
 
     async def get_label(
         self,
@@ -245,6 +251,93 @@ class Client:
         request = labels.MergeLabelsRequest(order_ids=order_ids, spec=spec)
         return MergedLabels(self._calls.stream(self._label_stub.MergeLabels, request, timeout_s))
 
+    async def get_track(
+        self,
+        *,
+        carrier: str = "",
+        waybill_number: str = "",
+        phone_tail: str = "",
+        order_id: str = "",
+        max_age_s: float | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tracks.Track:
+        """Where a parcel is, by carrier and number or by order; `freshness` says how old that is.
+
+        `max_age_s` None answers what is known, 0 asks the carrier now; one that does not answer
+        costs freshness only. A number that was not booked here is followed from then on.
+        Raises NotFound, InvalidRequest.
+        """
+        request = track_request(
+            carrier=carrier,
+            waybill_number=waybill_number,
+            phone_tail=phone_tail,
+            order_id=order_id,
+            max_age_s=max_age_s,
+        )
+        return (await self._calls.unary(self._track_stub.GetTrack, request, timeout_s)).track
+
+    async def batch_get_tracks(
+        self, requests: Iterable[tracks.GetTrackRequest], *, timeout_s: float = TIMEOUT_S
+    ) -> list[Tracked]:
+        """Up to 500 parcels; build the requests with `crossdock.track_request`.
+
+        Answers one track or CrossdockError (returned, not raised) per request, in their order.
+        """
+        request = tracks.BatchGetTracksRequest(requests=requests)
+        answer = await self._calls.unary(self._track_stub.BatchGetTracks, request, timeout_s)
+        return [tracked_of(result) for result in answer.results]
+
+    async def subscribe_tracks(self, keys: Iterable[tracks.TrackKey], *, timeout_s: float = TIMEOUT_S) -> list[Tracked]:
+        """Follow up to 500 numbers that were not booked here; twice is one subscription.
+
+        Answers one track or CrossdockError (returned, not raised) per key, in their order.
+        """
+        request = tracks.SubscribeTracksRequest(keys=keys)
+        answer = await self._calls.unary(self._track_stub.SubscribeTracks, request, timeout_s)
+        return [tracked_of(result) for result in answer.results]
+
+    async def unsubscribe_tracks(
+        self, keys: Iterable[tracks.TrackKey], *, timeout_s: float = TIMEOUT_S
+    ) -> list[Tracked]:
+        """Follow them no more; what is known is kept. Answers as `subscribe_tracks`."""
+        request = tracks.UnsubscribeTracksRequest(keys=keys)
+        answer = await self._calls.unary(self._track_stub.UnsubscribeTracks, request, timeout_s)
+        return [tracked_of(result) for result in answer.results]
+
+    def watch_tracks(
+        self,
+        cursor: str = "",
+        *,
+        statuses: Iterable[statuses_pb.TrackStatus.ValueType] = (),
+        milestones: Iterable[statuses_pb.Milestone.ValueType] = (),
+        carriers: Iterable[str] = (),
+        waybill_numbers: Iterable[str] = (),
+        status_changes_only: bool = False,
+        give_up_after_s: float = LONG_TIMEOUT_S,
+    ) -> AsyncGenerator[tracks.WatchTracksResponse, None]:
+        """What happens to the tenant's parcels, in commit order; never ends by itself.
+
+        Each message has a `cursor`, and `news` unless it is a checkpoint (`HasField("news")`).
+        Cursors, cuts and errors are as in `watch_orders`; the two have cursors of their own.
+        """
+        check_timeout(give_up_after_s)
+        first = tracks.WatchTracksRequest(
+            cursor=cursor,
+            statuses=statuses,
+            milestones=milestones,
+            carriers=carriers,
+            waybill_numbers=waybill_numbers,
+            status_changes_only=status_changes_only,
+        )
+        return watch(self._track_stub.WatchTracks, first, self._calls, give_up_after_s)
+
+    async def recognize_carrier(
+        self, waybill_number: str, *, timeout_s: float = TIMEOUT_S
+    ) -> list[tracks.RecognizeCarrierResponse.Guess]:
+        """Carriers a number may belong to, likeliest first; none when no carrier's pattern fits."""
+        request = tracks.RecognizeCarrierRequest(waybill_number=waybill_number)
+        return list((await self._calls.unary(self._track_stub.RecognizeCarrier, request, timeout_s)).guesses)
+
     @property
     def _order_stub(self) -> OrderServiceAsyncStub:
         self._check_open()
@@ -254,6 +347,11 @@ class Client:
     def _label_stub(self) -> LabelServiceAsyncStub:
         self._check_open()
         return self._labels
+
+    @property
+    def _track_stub(self) -> TrackServiceAsyncStub:
+        self._check_open()
+        return self._tracks
 
     def _check_open(self) -> None:
         if self._channel is None:

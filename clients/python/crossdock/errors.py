@@ -97,7 +97,7 @@ class InvalidRequest(CrossdockError):
 
 
 class NotFound(CrossdockError):
-    """The tenant has no such order; `resource` is what was looked for."""
+    """The tenant has no such order or parcel; `resource` is what was looked for."""
 
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status)
@@ -135,7 +135,7 @@ class FailedPrecondition(CrossdockError):
 
 
 class OutOfRange(CrossdockError):
-    """The events after a cursor are gone; start at `0` and read the orders again."""
+    """The events after a cursor are gone; start at `0` and read the orders or tracks again."""
 
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status)

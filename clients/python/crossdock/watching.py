@@ -8,32 +8,41 @@ is a cut.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from typing import Protocol, TypeVar
 
 import grpc
 
-from crossdock.calls import Calls
+from crossdock.calls import Calls, StreamMethod
 from crossdock.errors import CrossdockError, Unavailable, error_from_rpc, error_of
 from crossdock.retry import Backoff
-from crossdock.v1 import order_service_pb2 as pb
-
-if TYPE_CHECKING:  # the async stub is a type only; no such class exists at run time
-    from crossdock.v1.order_service_pb2_grpc import OrderServiceAsyncStub
-
+from crossdock.v1 import order_service_pb2 as orders
+from crossdock.v1 import track_service_pb2 as tracks
 
 RESUME = Backoff(first_s=0.2, factor=2.0, longest_s=10.0)
 
 
+class _Placed(Protocol):
+    """A message that says where to go on after it."""
+
+    @property
+    def cursor(self) -> str:
+        """Its place in the log."""
+
+
+_Request = TypeVar("_Request", orders.WatchOrdersRequest, tracks.WatchTracksRequest)
+_Answer = TypeVar("_Answer", bound=_Placed)
+
+
 async def watch(
-    stub: OrderServiceAsyncStub, first: pb.WatchOrdersRequest, calls: Calls, give_up_after_s: float
-) -> AsyncGenerator[pb.WatchOrdersResponse, None]:
-    """Events and checkpoints from `first.cursor` on. Raises CrossdockError."""
-    request = pb.WatchOrdersRequest()
-    request.CopyFrom(first)
+    method: StreamMethod[_Request, _Answer], first: _Request, calls: Calls, give_up_after_s: float
+) -> AsyncGenerator[_Answer, None]:
+    """News and checkpoints from `first.cursor` on. Raises CrossdockError."""
+    request = deepcopy(first)
     failures = 0
     lost_s = 0.0
     while True:
-        call = stub.WatchOrders(request, metadata=calls.metadata)
+        call = method(request, metadata=calls.metadata)
         cut = error_of(grpc.StatusCode.UNAVAILABLE, "the engine ended the watch")
         try:
             async for answer in call:

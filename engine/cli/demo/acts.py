@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,8 @@ from crossdock.v1 import core_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.common import output, print_json
 from engine.cli.demo import checks
+from engine.cli.demo.parcels import follow_parcels
+from engine.cli.demo.story import Story, demo_order
 from engine.cli.sandbox import Sandbox, running_sandbox
 
 CARRIER_LATENCY_S = 0.06
@@ -22,49 +23,22 @@ LOST_ANSWERS = 3
 OUTAGE_S = 4.0
 IN_FLIGHT_AT_KILL = 24
 LABELS_READ = 40
+SPEED = 15_000.0  # a parcel's days take seconds
 # Shorter than in production, so that the story fits into a minute.
 SETTINGS = {"outbound": {"breaker_open_s": 1.0}, "booking": {"unavailable_retry_s": 0.3, "retry_base_s": 0.3}}
 BOOKED = core_pb2.Order.STATE_BOOKED
-
-
-class Story:
-    """Prints what happens and remembers which claims were checked and which were not true."""
-
-    def __init__(self, *, silent: bool = False) -> None:
-        self.claims: list[dict[str, object]] = []
-        self._silent = silent
-        self._started = time.monotonic()
-
-    @property
-    def sound(self) -> bool:
-        """Whether every claim was true."""
-        return all(not claim["problems"] for claim in self.claims)
-
-    def say(self, text: str) -> None:
-        """A line with the time since the start."""
-        if not self._silent:
-            output.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]  {text}", soft_wrap=True)
-
-    def check(self, claim: str, problems: list[str]) -> None:
-        """Claim something only when nothing is wrong with it."""
-        self.claims.append({"claim": claim, "problems": problems})
-        if not problems:
-            self.say(f"[green]checked[/green] {claim}")
-            return
-        self.say(f"[red]NOT TRUE[/red] {claim}")
-        for problem in problems[:5]:
-            self.say(f"         {problem}")
 
 
 async def play(folder: Path, *, keep: bool, as_json: bool) -> bool:
     """Run all acts in `folder`; True when every claim was checked."""
     story = Story(silent=as_json)
     story.say("Starting the engine on SQLite, and 顺丰 and 中通 as simulated carriers, each its own process.")
-    async with running_sandbox(folder / "sandbox", settings=SETTINGS) as sandbox:
+    async with running_sandbox(folder / "sandbox", settings=SETTINGS, speed=SPEED) as sandbox:
         await _failing_carrier(story, sandbox, folder)
         await _same_file_again(story, sandbox, folder)
         await _lost_answers(story, sandbox)
         await _killed_engine(story, sandbox)
+        await follow_parcels(story, sandbox)
         if as_json:
             print_json(_summary(story, sandbox, folder))
         else:
@@ -136,7 +110,7 @@ async def _lost_answers(story: Story, sandbox: Sandbox) -> None:
     story.say(f"顺丰 now books and cuts the line before answering, for {LOST_ANSWERS} orders.")
     async with Client(sandbox.server) as client:
         answers = await asyncio.gather(
-            *[client.create_order(_order(f"DEMO-LOST-{i}", only="sf"), timeout_s=20) for i in range(LOST_ANSWERS)]
+            *[client.create_order(demo_order(f"DEMO-LOST-{i}", only="sf"), timeout_s=20) for i in range(LOST_ANSWERS)]
         )
     await sf.set_faults(Faults())
     orders = [answer.order for answer in answers]
@@ -152,7 +126,7 @@ async def _killed_engine(story: Story, sandbox: Sandbox) -> None:
     story.say(f"The engine is killed (SIGKILL) with {IN_FLIGHT_AT_KILL} bookings under way, and started again.")
     async with Client(sandbox.server) as client:
         calls = [
-            asyncio.create_task(client.create_order(_order(f"DEMO-KILL-{i}"), timeout_s=20))
+            asyncio.create_task(client.create_order(demo_order(f"DEMO-KILL-{i}"), timeout_s=20))
             for i in range(IN_FLIGHT_AT_KILL)
         ]
         await asyncio.sleep(0.45)
@@ -163,7 +137,7 @@ async def _killed_engine(story: Story, sandbox: Sandbox) -> None:
         await simulator.set_faults(Faults())
     async with Client(sandbox.server) as client:
         answers = await asyncio.gather(
-            *[client.create_order(_order(f"DEMO-KILL-{i}"), timeout_s=25) for i in range(IN_FLIGHT_AT_KILL)]
+            *[client.create_order(demo_order(f"DEMO-KILL-{i}"), timeout_s=25) for i in range(IN_FLIGHT_AT_KILL)]
         )
     problems = [
         f"order {a.order.reference} is {core_pb2.Order.State.Name(a.order.state)}"
@@ -198,17 +172,6 @@ async def _facts(sandbox: Sandbox) -> dict[str, tuple[str, str]]:
             order.order_id: (order.booking.carrier, order.booking.waybill_number)
             async for order in client.list_orders(states=[BOOKED])
         }
-
-
-def _order(reference: str, *, only: str = "") -> core_pb2.Order:
-    address = core_pb2.Address(province="四川省", city="成都市", district="武侯区", street="天府大道200号5栋101室")
-    contact = core_pb2.Contact(name="周样例", phone="13800138000")
-    return core_pb2.Order(
-        reference=reference,
-        recipient=core_pb2.Party(contact=contact, address=address),
-        parcels=[core_pb2.Parcel(weight_g=800, items=[core_pb2.Item(title="图书", quantity=2)])],
-        routing=core_pb2.Routing(allowed_carriers=[only] if only else []),
-    )
 
 
 def _summary(story: Story, sandbox: Sandbox, folder: Path) -> dict[str, object]:

@@ -90,10 +90,10 @@ def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_t
 
 
 def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime) -> Step | None:
-    """The carrier has booked it."""
+    """The carrier has booked it. Late is better than never: an absence that was believed is taken back."""
     attempt = unsettled(loaded, number)
     if attempt is None:
-        return None
+        return _surfaced(loaded, number, booked, service_name, now)
     # What was in doubt keeps its story: why, and how many look-ups settled it.
     asked = attempt.state is AttemptState.UNKNOWN
     done = replace(attempt, state=AttemptState.CONFIRMED, end_time=now, error_class="", lookups=attempt.lookups + asked)
@@ -120,6 +120,22 @@ def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
     )
     kind = EventKind.ORDER_CANCELLING if cancelling else EventKind.ORDER_BOOKED
     return Step(order, (done,), (event(order, kind, now),))
+
+
+def _surfaced(loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime) -> Step | None:
+    """A booking under an attempt that was settled as absent: kept if it is the only one, else told to a person."""
+    late = next((a for a in loaded.attempts if a.number == number and a.state is AttemptState.ABSENT), None)
+    if late is None:
+        return None
+    living = UNSETTLED | {AttemptState.CONFIRMED}
+    if not any(a.state in living for a in loaded.attempts):
+        doubted_again = replace(late, state=AttemptState.UNKNOWN)
+        attempts = tuple(doubted_again if a.number == number else a for a in loaded.attempts)
+        return confirmed(LoadedOrder(loaded.order, attempts), number, booked, service_name, now)
+    reason = f"{late.carrier} booked {booked.waybill_number} after all, beside another booking; void it in its console"
+    step = Step(replace(loaded.order, update_time=now))
+    told = event(step.order, EventKind.ORDER_NEEDS_REVIEW, now, reason=reason, carrier=late.carrier)
+    return replace(step, events=(told,))
 
 
 def rejected(loaded: LoadedOrder, number: int, error: CarrierError, now: datetime) -> Step | None:
@@ -189,11 +205,12 @@ def resolved(
     loaded: LoadedOrder, number: int, found: object, service_name: str, absence_is_proved: bool, now: datetime
 ) -> Step | None:
     """What a look-up or a push said about an attempt in doubt; anything but a clear answer settles nothing."""
-    attempt = unsettled(loaded, number)
-    if attempt is None:
-        return None
     if isinstance(found, Booked):
         return confirmed(loaded, number, found, service_name, now)
+    attempt = unsettled(loaded, number)
+    # While the call is under way only its own answer, or a booking, says anything: a push may be about an older one.
+    if attempt is None or attempt.state is AttemptState.INTENT:
+        return None
     if isinstance(found, Refused):
         return absent(loaded, number, f"{attempt.carrier} holds no live booking: {found.reason or found.code}", now)
     gone = isinstance(found, Absent) or (isinstance(found, CarrierError) and found.error_class is ErrorClass.NOT_FOUND)
@@ -212,6 +229,12 @@ def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step 
     return Step(order, (gone,))
 
 
+_AFTER_REVIEW = {
+    True: "the engine goes on looking and books it once absence is proved; cancel it before you ship it otherwise",
+    False: "void what is there, then ship under a new reference",
+}
+
+
 def review(loaded: LoadedOrder, number: int, until: datetime | None, now: datetime) -> Step | None:
     """A person must decide. The order says how."""
     attempt = unsettled(loaded, number)
@@ -221,7 +244,7 @@ def review(loaded: LoadedOrder, number: int, until: datetime | None, now: dateti
         reason="OUTCOME_UNKNOWN",
         message=f"it is not known whether {attempt.carrier} booked reference {attempt.reference}: {attempt.cause}",
         remedy=f"search for reference {attempt.reference} in the console of {attempt.carrier} "
-        f"(account {attempt.account_id}); void what is there, then ship under a new reference",
+        f"(account {attempt.account_id}); {_AFTER_REVIEW[until is not None]}",
         carrier=attempt.carrier,
         carrier_code=attempt.carrier_code,
         carrier_message=attempt.carrier_message,

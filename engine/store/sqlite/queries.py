@@ -1,4 +1,4 @@
-"""Loads the named statements of queries.sql once; a statement's name is its attribute in `SQL`."""
+"""Loads the named statements of the package's SQL files once; a statement's name is its attribute in `SQL`."""
 
 from __future__ import annotations
 
@@ -20,5 +20,8 @@ def split_named(text: str) -> dict[str, str]:
     return queries
 
 
-SQL = SimpleNamespace(**split_named(files(__package__).joinpath("queries.sql").read_text("utf-8")))
+_FILES = ("queries.sql", "track_queries.sql")
+_TEXT = "\n".join(files(__package__).joinpath(name).read_text("utf-8") for name in _FILES)
+
+SQL = SimpleNamespace(**split_named(_TEXT))
 """`SQL.get_order` and so on. APSW keeps the prepared form of each text."""

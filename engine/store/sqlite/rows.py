@@ -148,7 +148,7 @@ class Rows:
 
     def read_event(self, sequence: int, body: bytes) -> Event:
         """A committed event."""
-        return Event(sequence, _read(_decode_event, body, "events.body", str(sequence)))
+        return Event(sequence, read_body(_decode_event, body, "events.body", str(sequence)))
 
     def read_label(self, tenant: str, order_id: str, waybill_number: str, row: tuple[str, int, bytes]) -> StoredLabel:
         """A kept label out of a row of get_label."""
@@ -165,11 +165,11 @@ class Rows:
         draft, live = sealed[:2]
         draft_bytes = self._open(tenant, DRAFT, order_id, draft)
         live_bytes = self._open(tenant, LIVE, order_id, live)
-        now = _read(_decode_live, live_bytes, LIVE, order_id)
+        now = read_body(_decode_live, live_bytes, LIVE, order_id)
         order = OrderRecord(
             order_id=order_id,
             tenant=tenant,
-            draft=_read(_decode_draft, draft_bytes, DRAFT, order_id),
+            draft=read_body(_decode_draft, draft_bytes, DRAFT, order_id),
             state=OrderState(state),
             create_time=from_us(create_us),
             update_time=from_us(update_us),
@@ -186,7 +186,7 @@ class Rows:
             if row[10] is not None:
                 row_id = f"{order_id}/{row[10]}"
                 body = self._open(tenant, ATTEMPT, row_id, row[11])
-                attempts.append(_read(_decode_attempt, body, ATTEMPT, row_id))
+                attempts.append(read_body(_decode_attempt, body, ATTEMPT, row_id))
         return LoadedOrder(order, tuple(attempts))
 
 
@@ -195,7 +195,8 @@ def _booked(order: OrderRecord) -> tuple[str, str]:
     return ("", "") if booking is None else (booking.carrier, booking.waybill_number)
 
 
-def _read(decode: Callable[[bytes], T], body: bytes, column: str, row_id: str) -> T:
+def read_body(decode: Callable[[bytes], T], body: bytes, column: str, row_id: str) -> T:
+    """An opened body as what it holds. Raises StoreError."""
     try:
         return decode(body)
     except msgspec.MsgspecError:

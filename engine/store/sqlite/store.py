@@ -1,19 +1,16 @@
 """SqliteStore: the port over one SQLite file. A thin async shell: encode, queue, await, decode.
 
-Reads by key run in the event loop's thread (microseconds, indexed), long ones in reader threads.
+Reads by key run in the event loop's thread (microseconds, indexed), long ones in reader threads. Tracks stand in
+`tracks`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -27,7 +24,9 @@ from engine.core.policy.records import (
     OrderState,
     StoredLabel,
 )
+from engine.core.policy.track_records import NumberedNews
 from engine.store.codec import Codec, PlainCodec, SealBroken
+from engine.store.listeners import tell_all
 from engine.store.observe import NullObserver, StoreObserver
 from engine.store.port import (
     Accepted,
@@ -35,28 +34,23 @@ from engine.store.port import (
     Change,
     Idempotency,
     OrderFilter,
-    StoreError,
     StoreUnsafe,
 )
 from engine.store.rules import check_step, to_us
 from engine.store.sqlite import writes
-from engine.store.sqlite.connection import FileLock, check_version, open_reader, open_writer
+from engine.store.sqlite.connection import FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
 from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.reading import Reads, fetch
 from engine.store.sqlite.rows import Row, Rows
+from engine.store.sqlite.track_rows import TrackRows
+from engine.store.sqlite.tracks import SqliteTracks
 from engine.store.sqlite.writer import Writer, end_process
 
-T = TypeVar("T")
-
-READER_THREADS = 2
-SHORT_READ_ROWS = 64
-"""Listings up to this many rows are read in the event loop's thread."""
-
 _CODEC_CHECK = b"crossdock codec check"
-_log = logging.getLogger("crossdock.store")
 
 
-class SqliteStore:
+class SqliteStore(SqliteTracks):
     """See `engine.store.port.Store` for what every method promises."""
 
     def __init__(
@@ -73,9 +67,16 @@ class SqliteStore:
         self._lock = lock
         self._rows = Rows(codec)
         self._listeners: list[Callable[[Collection[Event]], None]] = []
-        self._reader = open_reader(path)
-        self._readers = _ReaderPool(path)
-        self._writer = Writer(connection, observer=observer, deliver_events=self._deliver_events, fatal=fatal)
+        self._track_rows = TrackRows(codec)
+        self._news_listeners = []
+        self._reads = Reads(path)
+        self._writer = Writer(
+            connection,
+            observer=observer,
+            deliver_events=self._deliver_events,
+            deliver_news=self._deliver_news,
+            fatal=fatal,
+        )
         self._closed = False
 
     @classmethod
@@ -175,9 +176,9 @@ class SqliteStore:
             max(limit, 0),
         )
         if wanted.reference_prefix:
-            found = await self._long_read(SQL.list_orders_by_prefix, (*row, wanted.reference_prefix))
+            found = await self._reads.long(SQL.list_orders_by_prefix, (*row, wanted.reference_prefix))
         else:
-            found = await self._long_read(SQL.list_orders, row)
+            found = await self._reads.long(SQL.list_orders, row)
         return list(self._rows.read_orders(found))
 
     async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
@@ -188,20 +189,16 @@ class SqliteStore:
 
     async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
         """Events of a tenant with a greater sequence, ascending."""
-        row = (tenant, sequence, max(limit, 0))
-        if limit <= SHORT_READ_ROWS:
-            found = self._read(SQL.events_after, row)
-        else:
-            found = await self._long_read(SQL.events_after, row)
+        found = await self._reads.page(SQL.events_after, (tenant, sequence, max(limit, 0)), limit)
         return [self._rows.read_event(number, body) for number, body in found]
 
     async def first_sequence(self) -> int:
         """Sequence of the oldest event still kept, 0 when none."""
-        return int(self._read(SQL.first_sequence)[0][0])
+        return int(self._reads.short(SQL.first_sequence)[0][0])
 
     async def last_sequence(self) -> int:
         """Sequence of the newest committed event, 0 when there never was one."""
-        return int(self._read(SQL.last_sequence)[0][0])
+        return int(self._reads.short(SQL.last_sequence)[0][0])
 
     async def put_label(self, tenant: str, label: StoredLabel) -> None:
         """Keep a carrier-made label; the last one for a waybill wins."""
@@ -210,14 +207,14 @@ class SqliteStore:
 
     async def get_label(self, tenant: str, order_id: str, waybill_number: str) -> StoredLabel | None:
         """A kept label."""
-        found = self._read(SQL.get_label, (tenant, order_id, waybill_number))
+        found = self._reads.short(SQL.get_label, (tenant, order_id, waybill_number))
         if not found:
             return None
         return self._rows.read_label(tenant, order_id, waybill_number, found[0])
 
     async def count_by_state(self) -> dict[OrderState, int]:
         """Orders per state over all tenants; states without orders are left out."""
-        found = await self._long_read(SQL.count_by_state)
+        found = await self._reads.long(SQL.count_by_state)
         return {OrderState(state): int(count) for state, count in found}
 
     async def next_epoch(self) -> int:
@@ -231,7 +228,7 @@ class SqliteStore:
 
     async def get_state(self, key: str) -> bytes | None:
         """What `put_state` kept."""
-        found = self._read(SQL.get_state, (key,))
+        found = self._reads.short(SQL.get_state, (key,))
         return bytes(found[0][0]) if found else None
 
     async def purge(self, *, keys_before: datetime, events_before: datetime) -> tuple[int, int]:
@@ -263,52 +260,17 @@ class SqliteStore:
         try:
             await self._writer.aclose()
         finally:
-            self._reader.close()
-            await asyncio.to_thread(self._readers.close)
+            await self._reads.aclose()
             self._lock.release()
 
     def _one(self, sql: str, row: Row) -> LoadedOrder | None:
-        return next(self._rows.read_orders(self._read(sql, row)), None)
-
-    def _read(self, sql: str, row: Row = ()) -> list[Any]:
-        return _fetch(self._reader, sql, row)
-
-    async def _long_read(self, sql: str, row: Row = ()) -> list[Any]:
-        if self._closed:
-            raise StoreError("the store is closed: open it again")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers.threads, self._readers.fetch, sql, row)
+        return next(self._rows.read_orders(self._reads.short(sql, row)), None)
 
     def _deliver_events(self, events: Collection[Event]) -> None:
-        for listener in self._listeners:
-            try:
-                listener(events)
-            except Exception:  # one deaf watcher must not keep a committed write from its caller
-                _log.exception("store: a commit listener failed; the others go on")
+        tell_all(self._listeners, events)
 
-
-class _ReaderPool:
-    """Threads for long reads, each with a connection of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._mine = threading.local()
-        self._all: list[apsw.Connection] = []
-        self.threads = ThreadPoolExecutor(READER_THREADS, "store-reader", self._start)
-
-    def fetch(self, sql: str, row: Row) -> list[Any]:
-        """Run one query in a pool thread; all its rows."""
-        return _fetch(self._mine.connection, sql, row)
-
-    def close(self) -> None:
-        """Wait for running reads, then close every connection."""
-        self.threads.shutdown()
-        for connection in self._all:
-            connection.close()
-
-    def _start(self) -> None:
-        self._mine.connection = open_reader(self._path)
-        self._all.append(self._mine.connection)
+    def _deliver_news(self, news: Collection[NumberedNews]) -> None:
+        tell_all(self._news_listeners, news)
 
 
 def _prepare(path: Path, synchronous: str, codec: Codec) -> tuple[FileLock, apsw.Connection]:
@@ -335,7 +297,7 @@ def _prepare(path: Path, synchronous: str, codec: Codec) -> tuple[FileLock, apsw
 
 
 def _check_codec(connection: apsw.Connection, codec: Codec) -> None:
-    found = _fetch(connection, SQL.get_meta, ("codec_check",))
+    found = fetch(connection, SQL.get_meta, ("codec_check",))
     if not found:
         sealed = codec.seal("", "meta.value", "codec_check", _CODEC_CHECK)
         connection.execute(SQL.put_meta, ("codec_check", sealed))
@@ -349,17 +311,6 @@ def _check_codec(connection: apsw.Connection, codec: Codec) -> None:
         raise StoreUnsafe(
             "the store was written with another master key, or without one: configure the key it was written with"
         )
-
-
-def _fetch(connection: apsw.Connection, sql: str, row: Row) -> list[Any]:
-    try:
-        return connection.execute(sql, row).fetchall()
-    except apsw.ConnectionClosedError as error:
-        raise StoreError("the store is closed: open it again") from error
-    except apsw.Error as error:
-        raise StoreError(
-            f"the store cannot be read ({type(error).__name__}: {error}): check the disk, then try again"
-        ) from error
 
 
 def _json_list(values: Sequence[str]) -> str | None:

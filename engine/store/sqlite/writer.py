@@ -16,15 +16,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import apsw
 
 from engine.core.policy.records import Event
+from engine.core.policy.track_records import NumberedNews
 from engine.store.observe import StoreObserver
 from engine.store.port import StoreError
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow
+from engine.store.sqlite.track_rows import NewsRow
 
 T = TypeVar("T")
 
@@ -52,13 +54,21 @@ def end_process(message: str) -> None:
     os._exit(EXIT_STORAGE_FAILED)
 
 
+class Logs(NamedTuple):
+    """Sequence numbers last given: to an event of an order, to news of a track."""
+
+    event: int
+    news: int
+
+
 class Transaction:
     """What an item may do inside the batch's transaction."""
 
-    def __init__(self, cursor: apsw.Cursor, last_sequence: int) -> None:
+    def __init__(self, cursor: apsw.Cursor, last: Logs) -> None:
         self._cursor = cursor
-        self.last_sequence = last_sequence
+        self.last = last
         self.events: list[Event] = []
+        self.news: list[NumberedNews] = []
 
     def run(self, sql: str, row: Sequence[Any] = ()) -> list[Any]:
         """Run one statement; all its rows."""
@@ -72,10 +82,28 @@ class Transaction:
     def add_events(self, rows: Iterable[EventRow]) -> None:
         """Give events the next sequence numbers. A failing item gives its numbers back."""
         for new in rows:
-            sequence = self.last_sequence + 1
+            sequence = self.last.event + 1
             self._cursor.execute(SQL.insert_event, (sequence, *new.row))
-            self.last_sequence = sequence
+            self.last = self.last._replace(event=sequence)
             self.events.append(Event(sequence, new.event))
+
+    def add_news(self, rows: Iterable[NewsRow]) -> None:
+        """Give news the next sequence numbers, as events get theirs."""
+        for new in rows:
+            sequence = self.last.news + 1
+            self._cursor.execute(SQL.insert_news, (sequence, *new.row))
+            self.last = self.last._replace(news=sequence)
+            self.news.append(NumberedNews(sequence, new.news))
+
+    def mark(self) -> tuple[Logs, int, int]:
+        """Where the logs stand."""
+        return self.last, len(self.events), len(self.news)
+
+    def back_to(self, mark: tuple[Logs, int, int]) -> None:
+        """Forget what was given since."""
+        self.last, event_count, news_count = mark
+        del self.events[event_count:]
+        del self.news[news_count:]
 
 
 class _Item(Generic[T]):
@@ -97,6 +125,7 @@ class Writer:
         *,
         observer: StoreObserver,
         deliver_events: Callable[[Collection[Event]], None],
+        deliver_news: Callable[[Collection[NumberedNews]], None],
         fatal: Callable[[str], None] = end_process,
         idle_s: float = IDLE_S,
     ) -> None:
@@ -104,6 +133,7 @@ class Writer:
         self._cursor = connection.cursor()
         self._observer = observer
         self._deliver_events = deliver_events
+        self._deliver_news = deliver_news
         self._fatal = fatal
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
@@ -115,7 +145,9 @@ class Writer:
         self._watch: asyncio.TimerHandle | None = None
         self._wal_pages = 0
         self._checked_pages = 0
-        self._last_sequence = int(connection.execute(SQL.last_sequence).get)
+        self._last = Logs(
+            int(connection.execute(SQL.last_sequence).get), int(connection.execute(SQL.last_news_sequence).get)
+        )
         self._thread = threading.Thread(target=self._live, name="store-writer", daemon=True)
 
     def start(self) -> None:
@@ -172,8 +204,8 @@ class Writer:
             return False
         batch, last = self._fill(first)
         begun = time.perf_counter()
-        events = self._write(batch)
-        self._tell(self._deliver, batch, events, time.perf_counter() - begun)
+        events, news = self._write(batch)
+        self._tell(self._deliver, batch, events, news, time.perf_counter() - begun)
         if self._wal_pages - self._checked_pages >= CHECKPOINT_PAGES:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         if last:
@@ -192,8 +224,8 @@ class Writer:
             batch.append(item)
         return batch, False
 
-    def _write(self, batch: list[_Item[Any]]) -> list[Event]:
-        transaction = Transaction(self._cursor, self._last_sequence)
+    def _write(self, batch: list[_Item[Any]]) -> tuple[list[Event], list[NumberedNews]]:
+        transaction = Transaction(self._cursor, self._last)
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
             for item in batch:
@@ -201,12 +233,12 @@ class Writer:
             self._connection.execute("COMMIT")
         except Exception as error:
             self._fail(batch, error)
-            return []
-        self._last_sequence = transaction.last_sequence
-        return transaction.events
+            return [], []
+        self._last = transaction.last
+        return transaction.events, transaction.news
 
     def _write_item(self, transaction: Transaction, item: _Item[Any]) -> None:
-        sequence, event_count = transaction.last_sequence, len(transaction.events)
+        mark = transaction.mark()
         execute = self._cursor.execute
         execute("SAVEPOINT item")
         try:
@@ -217,8 +249,7 @@ class Writer:
             if not self._connection.in_transaction:
                 raise
             execute("ROLLBACK TO item")
-            transaction.last_sequence = sequence
-            del transaction.events[event_count:]
+            transaction.back_to(mark)
             item.error = _translate(error)
         execute("RELEASE item")
 
@@ -285,11 +316,13 @@ class Writer:
             time.sleep(HAND_OVER_S)
         self._watch_writer()
 
-    def _deliver(self, batch: list[_Item[Any]], events: list[Event], seconds: float) -> None:
+    def _deliver(self, batch: list[_Item[Any]], events: list[Event], news: list[NumberedNews], seconds: float) -> None:
         self._pending -= len(batch)
         self._batches_ended += 1
         if events:
             self._deliver_events(events)
+        if news:
+            self._deliver_news(news)
         for item in batch:
             if item.future.done():
                 continue

@@ -31,6 +31,7 @@ from crossdock_sdk.models import (
     SortCodeRequest,
 )
 from crossdock_sdk.push import PushReceipt, PushRequest
+from crossdock_sdk.tracking import SubscribeOutcome, TrackOutcome, TrackRequest
 
 
 class Secret:
@@ -108,6 +109,8 @@ class Carrier:
     """
 
     sdk_version: ClassVar[int] = 1
+    mapping_version: ClassVar[int] = 1
+    """Rises whenever a row of the tracking tables changes; every stored event names the version that mapped it."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -151,6 +154,14 @@ class Carrier:
 
     def sort_code(self, ctx: CallContext, requests: Sequence[SortCodeRequest]) -> Flow[list[SortCodeOutcome]]:
         """Routing codes for carriers whose booking answer may lack them."""
+        raise NotImplementedError
+
+    def track(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[TrackOutcome]]:
+        """All events of the numbers, in any order. "Nothing known yet" is Tracked without events."""
+        raise NotImplementedError
+
+    def subscribe(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[SubscribeOutcome]]:
+        """Ask the carrier to push events of the numbers. Subscribing twice is success."""
         raise NotImplementedError
 
     def parse_push(self, account: Account, now: datetime, request: PushRequest) -> PushReceipt:

@@ -44,6 +44,8 @@ Operation: TypeAlias = Literal[
     "cancel",
     "label",
     "sort_code",
+    "track",
+    "subscribe",
     "push",
 ]
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from crossdock_sdk.flow import HttpResponse
+from crossdock_sdk.tracking import TrackEvent
 
 _NO_HEADERS: Mapping[str, str] = {}
 
@@ -20,13 +21,17 @@ _NO_HEADERS: Mapping[str, str] = {}
 class PushRequest(msgspec.Struct, frozen=True):
     """A push as it came in.
 
-    Header names are lower case; `path` is what follows the account in our URL.
+    Header names are lower case; `path` is what follows the account in our URL. Headers, path and query may hold a
+    secret and the body personal data, so repr shows none of them.
     """
 
     headers: Mapping[str, str] = _NO_HEADERS
     body: bytes = b""
     path: str = ""
     query: str = ""
+
+    def __repr__(self) -> str:
+        return f"PushRequest({len(self.body)} bytes)"
 
 
 class BookingState(StrEnum):
@@ -56,3 +61,4 @@ class PushReceipt(msgspec.Struct, frozen=True):
 
     acknowledgement: HttpResponse
     bookings: tuple[BookingNews, ...] = ()
+    tracks: tuple[TrackEvent, ...] = ()

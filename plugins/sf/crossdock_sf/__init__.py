@@ -1,4 +1,4 @@
-"""SF Express (顺丰速运) for Crossdock: quote, book, find, cancel and label on the Fengqiao wire.
+"""SF Express (顺丰速运) for Crossdock: book, look up, cancel, label and track on the Fengqiao wire.
 
 This module is the entry point of the group `crossdock.carriers`: the two hooks and nothing else.
 """

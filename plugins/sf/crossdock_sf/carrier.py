@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
 
 from crossdock_sdk import (
+    Account,
     Booking,
     BookOutcome,
     CallContext,
@@ -16,13 +19,20 @@ from crossdock_sdk import (
     LabelOutcome,
     LabelRequest,
     Lane,
+    PushReceipt,
+    PushRequest,
     QuoteOutcome,
+    SubscribeOutcome,
+    TrackOutcome,
+    TrackRequest,
 )
-from crossdock_sf import book, cancel, label, quote
+from crossdock_sf import book, cancel, label, push, quote, track, track_codes
 
 
 class Sf(Carrier):
     """SF Express. No sign-in: every call is signed with the account's check word."""
+
+    mapping_version: ClassVar[int] = track_codes.VERSION
 
     def quote(self, ctx: CallContext, lanes: Sequence[Lane]) -> Flow[list[QuoteOutcome]]:
         """Price lanes by `EXP_RECE_QUERY_DELIVERTM` (sheet 4.2)."""
@@ -43,3 +53,15 @@ class Sf(Carrier):
     def label(self, ctx: CallContext, requests: Sequence[LabelRequest]) -> Flow[list[LabelOutcome]]:
         """Print by `COM_RECE_CLOUD_PRINT_WAYBILLS` and fetch the files (sheet 4.7)."""
         return label.label(ctx, requests)
+
+    def track(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[TrackOutcome]]:
+        """Routes by `EXP_RECE_SEARCH_ROUTES` (sheet 4.9)."""
+        return track.track(ctx, requests, self.manifest.owns_number)
+
+    def subscribe(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[SubscribeOutcome]]:
+        """Register foreign waybills by `EXP_RECE_REGISTER_ROUTE` (sheet 4.10)."""
+        return track.subscribe(ctx, requests, self.manifest.owns_number)
+
+    def parse_push(self, account: Account, now: datetime, request: PushRequest) -> PushReceipt:
+        """Route and order state pushes, proved by the token in their URL (sheet 4.11)."""
+        return push.parse_push(account, now, request)

@@ -5,6 +5,8 @@ Sandbox rules: monthly account 7551234567, waybill numbers of the series SF7444.
 refused with 8016, as documented; `replays=True` answers the first order again, as one shipper saw.
 A cancelled order is still found by a search, with the documented fields, none of which tells that
 it is void: the sheet says nothing about it, and this is the least helpful answer it allows.
+Parcels travel by the clock (`simulator_story`), are asked for (`simulator_track`) and pushed (`simulator_push`); once
+collected, an order cannot be cancelled any more.
 """
 
 from __future__ import annotations
@@ -23,13 +25,19 @@ from crossdock_sdk.signing import md5_hex, same
 from crossdock_sdk.simulator import CarrierSimulator, Entry, Ledger
 from crossdock_sf import simulator_geo as geo
 from crossdock_sf import simulator_orders as orders
-from crossdock_sf.codes import PRODUCTS
+from crossdock_sf import simulator_story as story
+from crossdock_sf import simulator_track as routes
+from crossdock_sf.codes import OK, PRODUCTS
 from crossdock_sf.simulator_orders import Refusal
 from crossdock_sf.simulator_pdf import SIZES, label_pdf
+from crossdock_sf.simulator_push import Postman
 from crossdock_sf.wire import DEFAULT_MODE, ZONE, digest
 
 PARTNER_ID = "DEMOPARTNER"
 CHECK_WORD = "DemoCheckWord0123456789AbCdEfGhI"
+PUSH_TOKEN = "demo-push-token-5f2e32dd9464"
+ACKNOWLEDGED = (b'"0000"', b"<Head>OK</Head>")
+"""What SF looks for in the answer to a push; anything else brings the push again."""
 SERVICE_PATH = "/std/service"
 STORE_PATH = "/v1.2/demo/"
 HELD_S = 5.0
@@ -41,6 +49,8 @@ OPERATIONS: dict[str, str] = {
     "EXP_RECE_SEARCH_ORDER_RESP": "find",
     "EXP_RECE_UPDATE_ORDER": "cancel",
     "COM_RECE_CLOUD_PRINT_WAYBILLS": "label",
+    "EXP_RECE_SEARCH_ROUTES": "track",
+    "EXP_RECE_REGISTER_ROUTE": "subscribe",
 }
 """Service codes granted to the test account, and the operation each is."""
 
@@ -49,7 +59,11 @@ _FIELDS = ("partnerID", "requestID", "serviceCode", "timestamp", "msgDigest", "m
 
 
 class SfSimulator(CarrierSimulator):
-    """A Fengqiao sandbox for one test account."""
+    """A Fengqiao sandbox for one test account.
+
+    bound: whether the account sees its own parcels' routes without a phone ending. push_format: `json` or `xml`, as
+    the console offers; push_seed: of the disorder pushes arrive in.
+    """
 
     code: ClassVar[str] = "sf"
 
@@ -61,10 +75,16 @@ class SfSimulator(CarrierSimulator):
         push_url: str = "",
         signature_mode: str = DEFAULT_MODE,
         replays: bool = False,
+        bound: bool = True,
+        push_format: str = "json",
+        push_seed: int = 0,
     ) -> None:
         super().__init__(ledger, clock=clock, push_url=push_url)
         self.signature_mode = signature_mode
         self.replays = replays
+        self.bound = bound
+        self._parcels = routes.Parcels(ledger)
+        self._postman = Postman(ledger, seed=push_seed, as_xml=push_format == "xml")
         self._issued = sum(_numbers_of(entry) for entry in ledger.entries)
         # Orders without a waybill: time, order, filterResult, remark. Nothing of them is live, so a
         # restart may forget them.
@@ -83,7 +103,7 @@ class SfSimulator(CarrierSimulator):
                 "signature_mode": DEFAULT_MODE,
                 "pay_method": "1",
             },
-            secrets={"check_word": Secret(CHECK_WORD)},
+            secrets={"check_word": Secret(CHECK_WORD), "push_token": Secret(PUSH_TOKEN)},
         )
 
     def operation(self, request: HttpRequest) -> str:
@@ -103,6 +123,20 @@ class SfSimulator(CarrierSimulator):
     def busy(self) -> HttpResponse:
         """A1005: rate limited."""
         return _gateway("A1005", "API调用频率超限")
+
+    def tick(self) -> None:
+        """Queue the route pushes that have fallen due."""
+        if self.push_url:
+            url = f"{self.push_url.rstrip('/')}/{PUSH_TOKEN}"
+            self.outbox += self._postman.collect(url, self.clock(), self.speed)
+
+    def is_acknowledged(self, status: int, body: bytes) -> bool:
+        """The document's acknowledgement of a route push, in either form."""
+        return status == 200 and any(mark in body for mark in ACKNOWLEDGED)
+
+    def push_lost(self, push: HttpRequest) -> None:
+        """SF sends a batch again until it is acknowledged."""
+        self._postman.again(push, self.clock())
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer as Fengqiao would; GET under the store's path hands out a label file."""
@@ -135,6 +169,8 @@ class SfSimulator(CarrierSimulator):
             "book": self._create,
             "find": self._search,
             "cancel": self._cancel,
+            "track": self._track,
+            "subscribe": routes.register_route,
         }
         try:
             if operation == "label":
@@ -144,7 +180,7 @@ class SfSimulator(CarrierSimulator):
             return _failure(refusal.code, refusal.text)
         except (TypeError, ValueError, AttributeError, KeyError):
             return _failure("S0003", "数据异常")  # "data error or runtime exception" (sheet 5)
-        return {"success": True, "errorCode": "S0000", "errorMsg": None, "msgData": data}
+        return {"success": True, "errorCode": OK, "errorMsg": None, "msgData": data}
 
     def _create(self, order: dict[str, Any]) -> dict[str, Any]:
         if self.faults.refuse_bookings:
@@ -168,7 +204,7 @@ class SfSimulator(CarrierSimulator):
         count = orders.numbers_needed(order)
         numbers = [f"SF7444{self._issued + n:09d}" for n in range(1, count + 1)]
         self._issued += count
-        facts = orders.facts_of(order, numbers)
+        facts = orders.facts_of(order, numbers) | {"phone_tails": routes.tail_marks(order)}
         return self.ledger.book(self.clock(), order["orderId"], numbers[0], **facts)
 
     def _search(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +229,8 @@ class SfSimulator(CarrierSimulator):
             raise Refusal("8037", "已消单")
         if body.get("dealType", 1) != 2:
             raise Refusal("8252", "已确认")  # confirmation is automatic: nothing left to confirm
+        if story.is_collected(entry, self.clock(), self.speed):
+            raise Refusal("8168", "已有路由信息，不能取消")
         self.ledger.cancel(self.clock(), reference, entry.waybill_number)
         numbers = orders.number_list(entry.waybill_number, entry.facts)
         return {"orderId": reference, "waybillNoInfoList": numbers, "resStatus": 2}
@@ -204,6 +242,11 @@ class SfSimulator(CarrierSimulator):
             raise Refusal("8024", "未下单")
         self._undecided[reference] = (since, order, 3, "3")
         return {"orderId": reference, "waybillNoInfoList": None, "resStatus": 2}
+
+    def _track(self, body: dict[str, Any]) -> dict[str, Any]:
+        return routes.search_routes(
+            body, self._parcels, self.ledger, now=self.clock(), speed=self.speed, bound=self.bound
+        )
 
     def _quote(self, body: dict[str, Any]) -> dict[str, Any]:
         source, target = body.get("srcAddress") or {}, body.get("destAddress") or {}

@@ -96,9 +96,17 @@ def price_fen(product: str, distance: str, weight_g: int) -> int:
 
 def arrival(product: str, distance: str, shipped: datetime) -> datetime:
     """Noon of the promised day, never the day of shipping."""
-    days = max(1, TARIFF[distance][2] - PRODUCT_TERMS[product][1])
-    day = shipped + timedelta(days=days)
+    day = shipped + timedelta(days=_days(product, distance))
     return day.replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+def transit_days(product: str, origin: str, destination: str) -> int:
+    """Days from collection to delivery between two provinces."""
+    return _days(product, distance_class(origin, destination))
+
+
+def _days(product: str, distance: str) -> int:
+    return max(1, TARIFF[distance][2] - PRODUCT_TERMS[product][1])
 
 
 def _number(*texts: str) -> int:

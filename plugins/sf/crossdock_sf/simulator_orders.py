@@ -12,6 +12,7 @@ from typing import Any
 
 from crossdock_sf import simulator_geo as geo
 from crossdock_sf.codes import PRODUCTS
+from crossdock_sf.simulator_story import story_of
 
 MONTHLY_CARD = "7551234567"
 CONTRACT = frozenset({"1", "2", "154", "155", "201"})
@@ -104,6 +105,10 @@ def facts_of(order: Json, numbers: Sequence[str]) -> dict[str, Any]:
         "total_weight_kg": order.get("totalWeight"),
         "services": {s["name"]: s["value"] for s in _list(order.get("serviceList"))},
         "temperature_range": order.get("temperatureRange"),
+        "origin_city": str(sender.get("city", "")),
+        "destination_city": str(receiver.get("city", "")),
+        "days": geo.transit_days(product, _province(sender), _province(receiver)),
+        "story": story_of(order.get("remark")),
     }
 
 

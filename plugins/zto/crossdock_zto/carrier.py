@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from crossdock_sdk import (
     Account,
@@ -21,12 +22,17 @@ from crossdock_sdk import (
     QuoteOutcome,
     SortCodeOutcome,
     SortCodeRequest,
+    SubscribeOutcome,
+    TrackOutcome,
+    TrackRequest,
 )
-from crossdock_zto import book, cancel, lookup, push, quote, sort_code
+from crossdock_zto import book, cancel, lookup, push, quote, sort_code, track, track_codes
 
 
 class Zto(Carrier):
     """ZTO's domestic parcel wire: one item per call everywhere."""
+
+    mapping_version: ClassVar[int] = track_codes.VERSION
 
     def quote(self, ctx: CallContext, lanes: Sequence[Lane]) -> Flow[list[QuoteOutcome]]:
         """Serviceability first, then price and hours in transit."""
@@ -48,6 +54,14 @@ class Zto(Carrier):
         """bagAddrMark, one call a parcel."""
         return sort_code.sort_code(ctx, requests)
 
+    def track(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[TrackOutcome]]:
+        """The track query, one call a number; the phone tail is needed for parcels of other accounts."""
+        return track.track(ctx, requests)
+
+    def subscribe(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[SubscribeOutcome]]:
+        """The trace subscription, one call a number."""
+        return track.subscribe(ctx, requests)
+
     def parse_push(self, account: Account, now: datetime, request: PushRequest) -> PushReceipt:
         """Verify the digest over the exact `data` text, then read it."""
-        return push.parse_push(account, request)
+        return push.parse_push(account, now, request)

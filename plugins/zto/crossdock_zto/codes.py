@@ -36,9 +36,9 @@ BOOKING: Rows = {
 
 TRACKING: Rows = {
     "E404": ErrorClass.AUTH,  # waybill account not bound
-    "E409": ErrorClass.AUTH,  # phone does not belong to the waybill
-    "E413": ErrorClass.INVALID_REQUEST,  # last 4 digits of a phone needed
-    "E416": ErrorClass.INVALID_REQUEST,  # not a ZTO number
+    "E409": Code(ErrorClass.AUTH, "phone_tail"),  # phone does not belong to the waybill
+    "E413": Code(ErrorClass.INVALID_REQUEST, "phone_tail"),  # last 4 digits of a phone needed
+    "E416": Code(ErrorClass.INVALID_REQUEST, "waybill_number"),  # not a ZTO number
     "E418": ErrorClass.AUTH,  # branch not authorised
 }
 
@@ -59,6 +59,9 @@ TEXTS: Rows = {
 
 BOOK_CODES = CodeTable(GATEWAY | BOOKING)
 """For createOrder: anything else is not understood, hence UNKNOWN."""
+
+TRACK_CODES = CodeTable(GATEWAY | TRACKING)
+"""For track query and subscription."""
 
 CODES = CodeTable(GATEWAY | BOOKING | TRACKING | INTERCEPT | TEXTS)
 """For every other call."""

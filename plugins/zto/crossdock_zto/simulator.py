@@ -2,20 +2,25 @@
 
 It is as unforgiving as the real one where that matters most: a repeated partnerOrderCode books
 again, and nothing can be looked up by it. `simulator_wire` holds the gateway, `simulator_orders`
-the orders, `simulator_lanes` prices and routing.
+the orders, `simulator_lanes` prices and routing; `simulator_route` moves the parcels, `simulator_traces` words
+their scans and `simulator_postman` says when they are pushed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, ClassVar
 
 from crossdock_sdk import Account, HttpRequest, HttpResponse, Secret
-from crossdock_sdk.simulator import CarrierSimulator, Ledger
+from crossdock_sdk.simulator import CarrierSimulator, Entry, Ledger
 from crossdock_zto import simulator_lanes as lanes
+from crossdock_zto import simulator_route as route
+from crossdock_zto import simulator_traces as traces
 from crossdock_zto import simulator_wire as wire
 from crossdock_zto.simulator_orders import Desk
+from crossdock_zto.simulator_postman import Postman
 
 OPERATIONS = {
     "zto.open.areaUnobstructed": "quote",
@@ -24,14 +29,20 @@ OPERATIONS = {
     "zto.open.getOrderInfo": "find_by_carrier_order",
     "zto.open.cancelPreOrder": "cancel",
     "zto.innovate.bagAddrMark": "sort_code",
+    "zto.merchant.waybill.track.query": "track",
+    "zto.merchant.waybill.track.subsrcibe": "subscribe",
 }
 """Which operation an API name belongs to. ZTO's spellings are kept."""
+
+_NUMBER = re.compile(r"[0-9]{12,15}")
 
 
 class ZtoSimulator(CarrierSimulator):
     """balance: waybill numbers left at the start (None = no end), F002 when they are used up.
 
     embargo: cities, as spelt in the address, that areaUnobstructed reports as stopped.
+    bound: whether the waybill account is bound to the application. Then its parcels are shown without a phone tail and
+    all of them are pushed; otherwise the tail is needed, and only what was subscribed is pushed.
     `Faults.refuse_bookings` also answers F002: ZTO documents no code for lack of capacity.
     """
 
@@ -45,10 +56,15 @@ class ZtoSimulator(CarrierSimulator):
         push_url: str = "",
         balance: int | None = None,
         embargo: Collection[str] = (),
+        bound: bool = True,
     ) -> None:
         super().__init__(ledger, clock=clock, push_url=push_url)
         self.embargo = frozenset(embargo)
+        self.bound = bound
         self.desk = Desk(ledger, balance)
+        self.postman = Postman()
+        if bound:
+            self.postman.follow(ledger.by_waybill.values(), clock())
 
     @classmethod
     def account(cls, base_url: str) -> Account:
@@ -83,6 +99,16 @@ class ZtoSimulator(CarrierSimulator):
         except wire.Rejected as rejected:
             return wire.refusal(rejected.code, rejected.message)
 
+    def tick(self) -> None:
+        """Push the traces that have fallen due; nothing of a parcel after it was cancelled."""
+        if not self.push_url:
+            return
+        for entry, delivery in self.postman.collect(self.clock(), self.speed):
+            void_time = self.desk.void_times.get(entry.waybill_number)
+            if void_time is None or delivery.scan.time <= void_time:
+                data = traces.push_data(entry, delivery.scan, delivery.action_time)
+                self.outbox.append(wire.trace_push(self.push_url, data))
+
     def failing(self) -> HttpResponse:
         """Service unavailable; nothing was done, though ZTO's document does not promise that."""
         return wire.refusal("S203", "服务不可用")
@@ -103,12 +129,19 @@ class ZtoSimulator(CarrierSimulator):
             return wire.success(lanes.mark(body["receive_city"], body["receive_district"]))
         if api == "zto.open.areaUnobstructed":
             return wire.success(lanes.area(body["city"], self.embargo))
+        if api == "zto.merchant.waybill.track.query":
+            return wire.success(self._scans(self._shown(body)), message="请求成功")
+        if api == "zto.merchant.waybill.track.subsrcibe":
+            return self._subscribe(self._shown(body))
         return wire.success(lanes.prescription(body))
 
     def _create(self, body: dict[str, Any]) -> HttpResponse:
         if self.faults.refuse_bookings:
             raise wire.Rejected("F002", "电子面单余额不足")
-        created = self.desk.create(body, self.clock())
+        now = self.clock()
+        created = self.desk.create(body, now)
+        if self.bound:
+            self.postman.follow([self.ledger.by_waybill[created["billCode"]]], now)
         self._push(created["orderCode"], created["billCode"], 1)
         return wire.success(created, code="0000")
 
@@ -116,6 +149,32 @@ class ZtoSimulator(CarrierSimulator):
         entry = self.desk.cancel(body, self.clock())
         self._push(entry.facts["order_code"], entry.waybill_number, 6)
         return wire.success({})
+
+    def _shown(self, body: dict[str, Any]) -> Entry | None:
+        """The parcel asked for, None for one nobody has scanned. Raises Rejected when it is not to be shown."""
+        number, tail = str(body["billCode"]), str(body.get("mobilePhone") or "")
+        if not _NUMBER.fullmatch(number):
+            raise wire.Rejected("E416", "非中通单号")
+        entry = self.ledger.by_waybill.get(number)
+        if not tail and (entry is None or not self.bound):
+            raise wire.Rejected("E413", "请输入寄件人或收件人手机号后四位")
+        if tail and entry is not None and tail not in entry.facts.get("phone_tails", (tail,)):
+            raise wire.Rejected("E409", "手机号与运单不匹配")
+        return entry
+
+    def _scans(self, entry: Entry | None) -> list[dict[str, object]]:
+        """Oldest first; what only pushes tell of is left out."""
+        if entry is None:
+            return []
+        void_time = self.desk.void_times.get(entry.waybill_number)
+        seen = route.so_far(entry, self.clock(), self.speed, void_time)
+        return [traces.query_item(entry, scan) for scan in seen if traces.KINDS[scan.leg.kind].scan_type]
+
+    def _subscribe(self, entry: Entry | None) -> HttpResponse:
+        """Subscriptions live in memory only: after a restart they have to be made again."""
+        if entry is not None:
+            self.postman.follow([entry], self.clock())
+        return wire.success(None, message="操作成功")
 
     def _push(self, order_code: str, bill_code: str, status: int) -> None:
         if self.push_url:

@@ -10,6 +10,7 @@ from typing import Any
 
 from crossdock_sdk.simulator import Entry, Ledger
 from crossdock_zto import simulator_lanes as lanes
+from crossdock_zto import simulator_route as route
 from crossdock_zto.simulator_wire import ACCOUNT_ID, ACCOUNT_PASSWORD, Rejected
 
 FULL_NETWORK, PICK_UP = "1", "2"
@@ -21,12 +22,13 @@ _NUMBER_PREFIX = "7540000"
 
 
 class Desk:
-    """ZTO's memory of orders. `balance` None never runs out."""
+    """ZTO's memory of orders. `balance` None never runs out. void_times: when a waybill was cancelled."""
 
     def __init__(self, ledger: Ledger, balance: int | None) -> None:
         self._ledger = ledger
         self._balance = balance
         self._by_order_code: dict[str, Entry] = {}
+        self.void_times: dict[str, datetime] = {}
         for entry in ledger.entries:
             self._remember(entry)
 
@@ -44,6 +46,7 @@ class Desk:
             f"{_NUMBER_PREFIX}{serial:07d}",
             order_code=order_code,
             order_type=str(body["orderType"]),
+            **route.facts(body),
         )
         self._remember(entry)
         receiver = body["receiveInfo"]
@@ -89,7 +92,7 @@ class Desk:
         if entry is None or entry.waybill_number in self._ledger.cancelled:
             # The message is ZTO's; which code stands beside it is not documented.
             raise Rejected("SYS001", "查询不到该订单")
-        self._ledger.cancel(now, entry.reference, entry.waybill_number)
+        self._remember(self._ledger.cancel(now, entry.reference, entry.waybill_number))
         return entry
 
     def _entry(self, body: dict[str, Any], *, full_network: bool) -> Entry | None:
@@ -104,6 +107,8 @@ class Desk:
     def _remember(self, entry: Entry) -> None:
         if entry.kind == "BOOKED":
             self._by_order_code[entry.facts["order_code"]] = entry
+        else:
+            self.void_times.setdefault(entry.waybill_number, entry.time)
 
 
 def _check_order(body: dict[str, Any]) -> None:

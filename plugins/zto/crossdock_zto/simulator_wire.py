@@ -23,6 +23,8 @@ ACCOUNT_PASSWORD = "ZTO123"  # of the public sandbox, shared by everybody
 PUSH_TYPE = "PreOrder"
 """msg_type of order status pushes: inferred, the sheet names only that of traces."""
 
+TRACE_TYPE = "Traces"
+
 _PLACE = ("province", "city", "district", "address")
 _SENDER = ("senderName", "senderProvince", "senderCity", "senderDistrict", "senderAddress")
 _RECEIVER = (
@@ -61,6 +63,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "receive_district",
         "receive_address",
     ),
+    "zto.merchant.waybill.track.query": ("billCode",),
+    "zto.merchant.waybill.track.subsrcibe": ("billCode",),
 }
 
 ONE_OF: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -112,9 +116,9 @@ def verified_body(request: HttpRequest, api: str) -> dict[str, Any]:
     return body
 
 
-def success(result: object, *, code: str = "SYS000") -> HttpResponse:
+def success(result: object, *, code: str = "SYS000", message: str = "成功") -> HttpResponse:
     """ZTO's success envelope; createOrder passes its own code."""
-    return _envelope({"result": result, "message": "成功", "status": True, "statusCode": code})
+    return _envelope({"result": result, "message": message, "status": True, "statusCode": code})
 
 
 def refusal(code: str, message: str) -> HttpResponse:
@@ -124,20 +128,18 @@ def refusal(code: str, message: str) -> HttpResponse:
 
 def order_push(url: str, order_code: str, bill_code: str, status: int) -> HttpRequest:
     """A signed order status push (section 4.9)."""
-    data = to_json(
-        {
-            "order_code": order_code,
-            "bill_code": bill_code,
-            "pre_order_status": status,
-            "error_msg": "",
-        }
-    )
-    fields = {
-        "data": data.decode(),
-        "data_digest": sign(data),
-        "company_id": APP_KEY,
-        "msg_type": PUSH_TYPE,
-    }
+    data = {"order_code": order_code, "bill_code": bill_code, "pre_order_status": status, "error_msg": ""}
+    return _push(url, PUSH_TYPE, data)
+
+
+def trace_push(url: str, data: dict[str, object]) -> HttpRequest:
+    """A signed trace push of one event (section 4.9)."""
+    return _push(url, TRACE_TYPE, data)
+
+
+def _push(url: str, kind: str, data: dict[str, object]) -> HttpRequest:
+    text = to_json(data)
+    fields = {"data": text.decode(), "data_digest": sign(text), "company_id": APP_KEY, "msg_type": kind}
     content_type = "application/x-www-form-urlencoded; charset=utf-8"
     return HttpRequest("POST", url, {"content-type": content_type}, form(fields))
 

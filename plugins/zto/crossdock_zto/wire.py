@@ -33,6 +33,7 @@ _ORDER_CODE = re.compile(r"[0-9]{18}")
 # ZTO's texts sometimes repeat the value they dislike.
 _MOBILE = re.compile(r"(?<![0-9])1[0-9]{10}(?![0-9])")
 _MAX_TEXT = 200
+_MAX_FIELD = 1_000
 
 
 class Envelope(msgspec.Struct, frozen=True, rename="camel"):
@@ -125,3 +126,10 @@ def is_waybill(text: str) -> bool:
 def is_order_code(text: str) -> bool:
     """True for ZTO's own order id: yymmdd and a serial, 18 digits (section 1)."""
     return _ORDER_CODE.fullmatch(text) is not None
+
+
+def text_of(value: object) -> str:
+    """A JSON value as text: texts stripped and at most 1,000 characters, whole numbers written out, else ""."""
+    if isinstance(value, str):
+        return value.strip()[:_MAX_FIELD]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -21,6 +21,10 @@ from crossdock.v1.order_service_pb2_grpc import (
     OrderServiceServicer,
     add_OrderServiceServicer_to_server,
 )
+from crossdock.v1.track_service_pb2_grpc import (
+    TrackServiceServicer,
+    add_TrackServiceServicer_to_server,
+)
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -63,7 +67,7 @@ class Seen:
 
 
 @dataclass
-class Twin(OrderServiceServicer, LabelServiceServicer):
+class Twin(OrderServiceServicer, LabelServiceServicer, TrackServiceServicer):
     """Answers each call with the next step of `script`: a message, a status, or a list of both."""
 
     script: deque[Any] = field(default_factory=deque)
@@ -119,6 +123,28 @@ class Twin(OrderServiceServicer, LabelServiceServicer):
     async def GetLabel(self, request: Any, context: Any) -> Any:
         return await self._unary("GetLabel", request, context)
 
+    async def GetTrack(self, request: Any, context: Any) -> Any:
+        return await self._unary("GetTrack", request, context)
+
+    async def BatchGetTracks(self, request: Any, context: Any) -> Any:
+        return await self._unary("BatchGetTracks", request, context)
+
+    async def SubscribeTracks(self, request: Any, context: Any) -> Any:
+        return await self._unary("SubscribeTracks", request, context)
+
+    async def UnsubscribeTracks(self, request: Any, context: Any) -> Any:
+        return await self._unary("UnsubscribeTracks", request, context)
+
+    async def RecognizeCarrier(self, request: Any, context: Any) -> Any:
+        return await self._unary("RecognizeCarrier", request, context)
+
+    async def IngestPush(self, request: Any, context: Any) -> Any:
+        return await self._unary("IngestPush", request, context)
+
+    async def WatchTracks(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        async for answer in self._answers("WatchTracks", request, context):
+            yield answer
+
     async def WatchOrders(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for answer in self._answers("WatchOrders", request, context):
             yield answer
@@ -164,6 +190,7 @@ async def start(twin: Twin, address: str = "127.0.0.1:0") -> tuple[grpc.aio.Serv
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
     add_OrderServiceServicer_to_server(twin, server)
     add_LabelServiceServicer_to_server(twin, server)
+    add_TrackServiceServicer_to_server(twin, server)
     port = server.add_insecure_port(address)
     await server.start()
     return server, f"127.0.0.1:{port}"

@@ -19,6 +19,8 @@ from crossdock_sdk import (
     LabelRequest,
     Lane,
     SideEffect,
+    Tracked,
+    TrackRequest,
 )
 from crossdock_sf import codes
 
@@ -42,6 +44,8 @@ def _all_outcomes(response: HttpResponse) -> list[Any]:
         SF.cancel(ctx, [Cancellation(BOOKING.reference, "SF1990000000017")]),
         SF.quote(ctx, [Lane(SHIPPER, RECIPIENT, (PARCEL,), "2")]),
         SF.label(ctx, [LabelRequest("SF1990000000017")]),
+        SF.track(ctx, [TrackRequest("SF1990000000017", "0002")]),
+        SF.subscribe(ctx, [TrackRequest("SF1990000000017", "0002")]),
     )
     return [drive(flow, lambda _: response)[0] for flow in flows]
 
@@ -54,11 +58,13 @@ def _proves_nothing(outcome: object) -> bool:
 @given(body=st.binary(max_size=200), status=st.sampled_from([200, 204, 302, 404, 429, 500]))
 def test_random_bytes_prove_nothing(body: bytes, status: int) -> None:
     """Bytes that are no answer leave book, find and cancel unknown, and make no label."""
-    book, find, cancel, quote, label = _all_outcomes(HttpResponse(status, {}, body))
+    book, find, cancel, quote, label, track, subscribe = _all_outcomes(HttpResponse(status, {}, body))
 
     assert all(map(_proves_nothing, (book, find, cancel)))
     assert isinstance(quote, CarrierError)
     assert isinstance(label, CarrierError)
+    assert isinstance(track, CarrierError)
+    assert isinstance(subscribe, CarrierError)
 
 
 @QUICK
@@ -112,6 +118,21 @@ def test_odd_print_answers_never_send_us_anywhere(files: Any) -> None:
     outcome = _all_outcomes(answer({"success": True, "obj": {"files": files}}))[4]
 
     assert not isinstance(outcome, CarrierLabel | Cancelled)
+
+
+@QUICK
+@given(rows=st.lists(JSON, max_size=4), reason=JSON)
+def test_odd_routes_are_kept_or_refused_and_never_a_status(rows: Any, reason: Any) -> None:
+    """Rows of any content are events without a status, or the number is refused."""
+    item = {"mailNo": "SF1990000000017", "routes": rows, "reasonCode": reason}
+
+    outcome = _all_outcomes(answer({"success": True, "msgData": {"routeResps": [item]}}))[5]
+
+    if isinstance(outcome, Tracked):
+        assert len(outcome.events) == len(rows)
+        assert all(event.status is None and event.raw for event in outcome.events)
+    else:
+        assert isinstance(outcome, CarrierError)
 
 
 def test_genuine_answer_is_still_a_booking() -> None:

@@ -28,7 +28,7 @@ def test_gateway_checks_permission_before_the_signature() -> None:
     """A service code without permission is A1004 even when the digest is wrong as well."""
     simulator = World().simulator
     fields = {
-        "partnerID": "DEMOPARTNER", "requestID": "1", "serviceCode": "EXP_RECE_SEARCH_ROUTES",
+        "partnerID": "DEMOPARTNER", "requestID": "1", "serviceCode": "EXP_RECE_SEARCH_PROMITM",
         "timestamp": "1", "msgDigest": "wrong", "msgData": "{}",
     }  # fmt: skip
 

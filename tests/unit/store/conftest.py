@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from crossdock_sdk import Address, Contact, Money, Parcel, Party
+from crossdock_sdk.tracking import Milestone, Place, TrackEvent, TrackStatus
 from engine.core.policy.records import (
     AttemptRecord,
     AttemptState,
@@ -21,10 +22,12 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
+from engine.core.policy.track_records import DeadLetter, KeptEvent, TrackNews, TrackRecord, TrackSource
 from engine.store.codec import AesGcmCodec
 from engine.store.memory import MemoryStore
 from engine.store.port import Idempotency, Store
 from engine.store.sqlite import SqliteStore
+from engine.store.track_port import TrackChange
 
 NOW = datetime(2026, 11, 11, 0, 0, 0, 123456, tzinfo=UTC)
 MASTER_KEY = bytes(range(32))
@@ -82,6 +85,69 @@ class Samples:
 
     def keys(self, request_id: str = "", body: bytes = b"body") -> Idempotency:
         return Idempotency(request_id, body)
+
+    def track(self, track_id: str = "t1", **fields: Any) -> TrackRecord:
+        values: dict[str, Any] = {
+            "tenant": "acme",
+            "carrier": "sf",
+            "account_id": "sf-main",
+            "waybill_number": "SF1",
+            "first_seen_time": NOW,
+            "phone_tail": "4321",
+            "next_poll_time": NOW + timedelta(hours=2),
+            **fields,
+        }
+        return TrackRecord(track_id, **values)
+
+    def kept(self, hours: float = 0.0, mark: str = "", **fields: Any) -> KeptEvent:
+        """An event that happened so many hours from now; its fingerprint is `mark`, else the hours."""
+        values: dict[str, Any] = {
+            "code": "op:204",
+            "text": f"欧阳师傅正在派送,电话13987654321 {hours}",
+            "status": TrackStatus.OUT_FOR_DELIVERY,
+            "milestone": Milestone.OUT_FOR_DELIVERY,
+            "place": Place("深圳市", "福田点部"),
+            "courier_name": "欧阳师傅",
+            "courier_phone": "13987654321",
+            "signer": "小满",
+            "raw": b'{"opCode":"204"}',
+            **fields,
+        }
+        event = TrackEvent("SF1", NOW + timedelta(hours=hours), **values)
+        return KeptEvent((mark or f"{hours}").encode(), event, NOW, TrackSource.PUSH, 3)
+
+    def news(self, track: TrackRecord, kept: KeptEvent, **fields: Any) -> TrackNews:
+        values: dict[str, Any] = {
+            "carrier": track.carrier,
+            "waybill_number": track.waybill_number,
+            "order_id": track.order_id,
+            "event": kept.event,
+            "source": kept.source,
+            "status": kept.event.status,
+            "milestone": kept.event.milestone,
+            "status_changed": True,
+            "received_time": NOW,
+            **fields,
+        }
+        return TrackNews(track.tenant, track.track_id, **values)
+
+    def step(self, track: TrackRecord, *kept: KeptEvent) -> TrackChange:
+        """These events, with news of each."""
+        return TrackChange(track, kept, tuple(self.news(track, one) for one in kept))
+
+    def letter(self, letter_id: str = "l1", **fields: Any) -> DeadLetter:
+        values: dict[str, Any] = {
+            "account_id": "sf-main",
+            "received_time": NOW,
+            "cause": "no order 欧阳小满",
+            "attempts": 8,
+            "headers": {"x-signature": "s3cret"},
+            "body": "欧阳小满".encode(),
+            "path": "/push/sf-main",
+            "query": "a=1",
+            **fields,
+        }
+        return DeadLetter(letter_id, **values)
 
     async def accepted(self, store: Store, order_id: str, **fields: Any) -> OrderRecord:
         """An order with one attempt and one event, in the store."""

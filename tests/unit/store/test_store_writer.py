@@ -82,6 +82,7 @@ async def rig(tmp_path: Path) -> Any:
         connection,
         observer=heard,
         deliver_events=lambda events: delivered.extend(e.sequence for e in events),
+        deliver_news=lambda news: None,
         fatal=fatal.append,
         idle_s=0.01,
     )

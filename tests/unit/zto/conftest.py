@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -13,8 +13,10 @@ import pytest
 from crossdock_sdk import (
     Account,
     Address,
+    Booked,
     Booking,
     CallContext,
+    Cancellation,
     Contact,
     Flow,
     HttpRequest,
@@ -23,15 +25,20 @@ from crossdock_sdk import (
     Manifest,
     Parcel,
     Party,
+    PushRequest,
     Secret,
+    TrackEvent,
+    TrackRequest,
 )
-from crossdock_sdk.simulator import Ledger
+from crossdock_sdk.simulator import Entry, Ledger
 from crossdock_zto.carrier import Zto
 from crossdock_zto.simulator import ZtoSimulator
+from crossdock_zto.simulator_route import Trip, plot_of
 
 T = TypeVar("T")
 
 FIXTURES = Path(__file__).parent / "fixtures"
+PUSH_URL = "http://127.0.0.1:8080/push/zto/main"
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 
 
@@ -89,9 +96,81 @@ class Kit:
         """The account with some settings changed."""
         return msgspec.structs.replace(account, settings={**account.settings, **settings})
 
+    def parcel(self, number: int, remark: str = "") -> Entry:
+        """A booking in a simulator's ledger."""
+        return Entry(
+            number,
+            NOW,
+            "BOOKED",
+            f"R{number}",
+            f"7540000{number:07d}",
+            {"trip": msgspec.to_builtins(Trip(plot=plot_of(remark)))},
+        )
+
+    def story(self, events: Iterable[TrackEvent]) -> list[str]:
+        """Statuses in order, repeats in a row once; every code is known."""
+        found: list[str] = []
+        for event in events:
+            assert event.known, event.code
+            if not found or found[-1] != event.status:
+                found.append(str(event.status))
+        return found
+
     def context(self, account: Account) -> CallContext:
         """A call at the fixed time."""
         return CallContext(account=account, now=NOW, nonce="0" * 32)
+
+
+class World:
+    """One simulator, its account, its clock, and the carrier's calls against it."""
+
+    def __init__(self, zto: Zto, kit: Kit, clock: Clock, **options: Any) -> None:
+        self.zto, self.kit, self.clock = zto, kit, clock
+        options.setdefault("push_url", PUSH_URL)
+        self.simulator = ZtoSimulator(options.pop("ledger", None) or Ledger(), clock=clock, **options)
+        self.account: Account = ZtoSimulator.account("http://127.0.0.1:9000")
+
+    def book(self, booking: Booking, *, order_type: str = "1", **changes: Any) -> str:
+        """Book and return the waybill number."""
+        account = self.kit.with_settings(self.account, order_type=order_type)
+        wanted = msgspec.structs.replace(booking, **changes)
+        [outcome], _ = self.kit.play(self.zto.book(self.kit.context(account), [wanted]), self.simulator.handle)
+        self.simulator.outbox.clear()  # the order's own push is another story
+        assert isinstance(outcome, Booked)
+        return outcome.waybill_number
+
+    def track(self, number: str, tail: str = "") -> Any:
+        """The outcome of a track query."""
+        flow = self.zto.track(self.kit.context(self.account), [TrackRequest(number, tail)])
+        return self.kit.play(flow, self.simulator.handle)[0][0]
+
+    def subscribe(self, number: str, tail: str = "") -> Any:
+        """The outcome of a subscription."""
+        flow = self.zto.subscribe(self.kit.context(self.account), [TrackRequest(number, tail)])
+        return self.kit.play(flow, self.simulator.handle)[0][0]
+
+    def cancel(self, number: str, reference: str = "SO20260301001") -> None:
+        """Cancel a pick-up order."""
+        account = self.kit.with_settings(self.account, order_type="2")
+        flow = self.zto.cancel(self.kit.context(account), [Cancellation(reference, number)])
+        self.kit.play(flow, self.simulator.handle)
+        self.simulator.outbox.clear()
+
+    def pushed(self) -> list[TrackEvent]:
+        """What has been pushed since the last look, as the carrier reads it."""
+        self.simulator.tick()
+        sent, self.simulator.outbox = self.simulator.outbox, []
+        receipts = [self.zto.parse_push(self.account, self.clock(), PushRequest(p.headers, p.body)) for p in sent]
+        assert all(p.url == PUSH_URL for p in sent)
+        return [event for receipt in receipts for event in receipt.tracks]
+
+    def pass_time(self, seconds: float, step_s: float = 900.0) -> list[TrackEvent]:
+        """Let time go on and collect what is pushed meanwhile."""
+        events: list[TrackEvent] = []
+        for _ in range(int(seconds // step_s)):
+            self.clock.advance(step_s)
+            events += self.pushed()
+        return events
 
 
 @pytest.fixture
@@ -155,4 +234,16 @@ def booking() -> Booking:
 @pytest.fixture
 def simulator(clock: Clock) -> ZtoSimulator:
     """A simulator with its ledger in memory, pushing to a fixed URL."""
-    return ZtoSimulator(Ledger(), clock=clock, push_url="http://127.0.0.1:8080/push/zto/main")
+    return ZtoSimulator(Ledger(), clock=clock, push_url=PUSH_URL)
+
+
+@pytest.fixture
+def new_world(zto: Zto, kit: Kit, clock: Clock) -> Callable[..., World]:
+    """Makes worlds on the same clock; options are the simulator's."""
+    return lambda **options: World(zto, kit, clock, **options)
+
+
+@pytest.fixture
+def world(new_world: Callable[..., World]) -> World:
+    """A simulator with pushes at real speed, on an account that is bound."""
+    return new_world()

@@ -26,11 +26,22 @@ def test_manifest_states_what_recovery_may_rely_on() -> None:
 
 
 def test_manifest_makes_no_promise_zto_does_not() -> None:
-    """Rates are unpublished, and there is one standard service."""
+    """Rates of booking are unpublished, and there is one standard service."""
     manifest = Manifest.load("crossdock_zto")
 
     assert manifest.limit("book").rate_per_s is None
     assert [service.level for service in manifest.service] == [ServiceLevel.STANDARD]
+
+
+def test_tracking_stays_below_the_quota_a_survey_tells() -> None:
+    """Track queries keep under 100 a minute, one number each, and a number is left alone for a minute."""
+    manifest = Manifest.load("crossdock_zto")
+    limit = manifest.limit("track")
+
+    assert {"track", "subscribe", "push"} <= set(manifest.operations)
+    assert limit.rate_per_s is not None
+    assert limit.rate_per_s * 60 < 100
+    assert (limit.batch, limit.min_interval_s, limit.timeout_s) == (1, 60.0, 5.0)
 
 
 def test_defaults_of_code_and_manifest_agree(account: Account) -> None:

@@ -137,6 +137,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The carrier finally refuses.
     Example: {reason: "CARRIER_REJECTED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20035"}}
     """
+    ERROR_REASON_TRACK_NOT_FOUND: _ErrorReason.ValueType  # 29
+    """Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo).
+    Example: {reason: "TRACK_NOT_FOUND", metadata: {source: "ENGINE", waybillNumber: "SF…"}}
+    """
+    ERROR_REASON_PUSH_REFUSED: _ErrorReason.ValueType  # 30
+    """A push is not from the carrier or cannot be read; nothing in it was believed (PERMISSION_DENIED).
+    Example: {reason: "PUSH_REFUSED", metadata: {source: "ENGINE", account: "zto-main"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of ErrorInfo (domain `crossdock`), written there without the prefix `ERROR_REASON_`.
@@ -259,5 +267,13 @@ Example: {reason: "CARRIER_UNAVAILABLE", metadata: {source: "NETWORK", carrier: 
 ERROR_REASON_CARRIER_REJECTED: ErrorReason.ValueType  # 28
 """The carrier finally refuses.
 Example: {reason: "CARRIER_REJECTED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20035"}}
+"""
+ERROR_REASON_TRACK_NOT_FOUND: ErrorReason.ValueType  # 29
+"""Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo).
+Example: {reason: "TRACK_NOT_FOUND", metadata: {source: "ENGINE", waybillNumber: "SF…"}}
+"""
+ERROR_REASON_PUSH_REFUSED: ErrorReason.ValueType  # 30
+"""A push is not from the carrier or cannot be read; nothing in it was believed (PERMISSION_DENIED).
+Example: {reason: "PUSH_REFUSED", metadata: {source: "ENGINE", account: "zto-main"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

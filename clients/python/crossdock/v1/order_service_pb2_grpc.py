@@ -139,7 +139,8 @@ class OrderServiceServicer:
     def CancelOrder(self, request, context):
         """Cancels an order, also while it is being booked; cancelling twice is one cancel.
 
-        Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline.
+        Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
+        while it is being found out whether a carrier booked it, the cancel then follows by itself.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
         the order needs review.
         """

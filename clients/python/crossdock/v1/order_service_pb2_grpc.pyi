@@ -65,7 +65,8 @@ class OrderServiceStub:
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Cancels an order, also while it is being booked; cancelling twice is one cancel.
 
-    Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline.
+    Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
+    while it is being found out whether a carrier booked it, the cancel then follows by itself.
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
     the order needs review.
     """
@@ -112,7 +113,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Cancels an order, also while it is being booked; cancelling twice is one cancel.
 
-    Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline.
+    Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
+    while it is being found out whether a carrier booked it, the cancel then follows by itself.
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
     the order needs review.
     """
@@ -198,7 +200,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.CancelOrderResponse, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]]:
         """Cancels an order, also while it is being booked; cancelling twice is one cancel.
 
-        Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline.
+        Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
+        while it is being found out whether a carrier booked it, the cancel then follows by itself.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
         the order needs review.
         """

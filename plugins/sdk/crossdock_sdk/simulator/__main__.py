@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -98,8 +99,19 @@ def parser() -> argparse.ArgumentParser:
     add("--push-url", default="", help="where pushes go; empty sends none")
     add("--faults", default="{}", metavar="JSON", help="the faults to start with")
     add("--seed", type=int, default=0, help="seed of the mishaps drawn")
+    add("--speed", type=_speed, default=1.0, help="how many times faster than the clock parcels live (%(default)s)")
     add("--exit-with-parent", action="store_true", help="stop when standard input closes")
     return command
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not (math.isfinite(speed) and speed > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0; 1 is real time, 86400 a day a second")
+    return speed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,6 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     simulator = simulator_cls(ledger, clock=lambda: datetime.now(UTC), push_url=options.push_url)
     simulator.faults = faults
+    simulator.speed = options.speed
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(simulator, options))

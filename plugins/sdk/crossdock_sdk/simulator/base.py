@@ -24,10 +24,12 @@ class CarrierSimulator(ABC):
     ledger: its own memory, append-only, survives restarts. clock: aware UTC now. faults: the
     subclass honours `refuse_bookings` and `lookup_blind_s`, the server all others. outbox: pushes
     (absolute URL in the request); the server sends them after the answer, starting in this order,
-    and repeats what is not accepted.
+    and repeats what is not accepted. speed: how many times faster than the clock parcels live:
+    1.0 is real time, 86400.0 makes a day a second; set it before serving.
     """
 
     code: ClassVar[str]
+    speed: float = 1.0
 
     def __init__(
         self,
@@ -64,3 +66,13 @@ class CarrierSimulator(ABC):
     @abstractmethod
     def busy(self) -> HttpResponse:
         """The carrier's own "too many calls" answer."""
+
+    def is_acknowledged(self, status: int, body: bytes) -> bool:
+        """Whether the carrier takes an answer to its push for an acknowledgement; otherwise it repeats the push."""
+        return 200 <= status < 300
+
+    def push_lost(self, push: HttpRequest) -> None:  # noqa: B027 - most carriers give up
+        """Called when the server gave a push up after its tries; queue it again where the carrier would."""
+
+    def tick(self) -> None:  # noqa: B027 - most simulators have nothing to do between calls
+        """Called by the server every 0.1 s: queue into `outbox` what time has brought. Must be quick."""

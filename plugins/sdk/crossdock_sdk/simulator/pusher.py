@@ -1,5 +1,5 @@
-"""Sends a simulator's pushes: bounded queue, kept connections, three more tries on anything but
-2xx.
+"""Sends a simulator's pushes: bounded queue, kept connections, three more tries until the carrier takes the answer
+for an acknowledgement.
 
 Pushes start in the order they were queued, over a few connections at once as carriers do; one that
 is being retried holds up none of the others.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httptools
@@ -20,14 +21,34 @@ WORKERS = 4
 TRIES = 4
 MAX_QUEUED = 10_000
 TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 64 * 1024
+
+IsAcknowledged = Callable[[int, bytes], bool]
+
+
+def is_2xx(status: int, body: bytes) -> bool:
+    """What most carriers take for an acknowledgement."""
+    return 200 <= status < 300
 
 
 class Pusher:
-    """An at-least-once sender without memory across restarts. `backoff_s` doubles with each try."""
+    """An at-least-once sender without memory across restarts. `backoff_s` doubles with each try.
 
-    def __init__(self, stats: Stats, *, backoff_s: float = 0.2) -> None:
+    is_acknowledged: judges an answer's status and body. on_lost: gets each push that was given up.
+    """
+
+    def __init__(
+        self,
+        stats: Stats,
+        *,
+        backoff_s: float = 0.2,
+        is_acknowledged: IsAcknowledged = is_2xx,
+        on_lost: Callable[[HttpRequest], None] | None = None,
+    ) -> None:
         self._stats = stats
         self._backoff_s = backoff_s
+        self._is_acknowledged = is_acknowledged
+        self._on_lost = on_lost
         self._queue: asyncio.Queue[HttpRequest] = asyncio.Queue(MAX_QUEUED)
         self._retries: set[asyncio.Task[None]] = set()
         self._workers: list[asyncio.Task[None]] = []
@@ -45,7 +66,7 @@ class Pusher:
             try:
                 self._queue.put_nowait(push)
             except asyncio.QueueFull:
-                self._stats.pushes_lost += 1
+                self._lose(push)
 
     async def aclose(self) -> None:
         """Stop at once; what is still queued is lost."""
@@ -59,14 +80,14 @@ class Pusher:
         try:
             while True:
                 push = await self._queue.get()
-                if await _try(link, push):
+                if await self._try(link, push):
                     self._stats.pushes_sent += 1
                 elif len(self._retries) < MAX_QUEUED:
                     task = asyncio.create_task(self._retry(push))
                     self._retries.add(task)
                     task.add_done_callback(self._retries.discard)
                 else:
-                    self._stats.pushes_lost += 1
+                    self._lose(push)
         finally:
             link.close()
 
@@ -76,21 +97,25 @@ class Pusher:
             self._stats.pushes_retried += 1
             link = _Link()
             try:
-                if await _try(link, push):
+                if await self._try(link, push):
                     self._stats.pushes_sent += 1
                     return
             finally:
                 link.close()
+        self._lose(push)
+
+    def _lose(self, push: HttpRequest) -> None:
         self._stats.pushes_lost += 1
+        if self._on_lost is not None:
+            self._on_lost(push)
 
-
-async def _try(link: _Link, push: HttpRequest) -> bool:
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            return 200 <= await link.send(push) < 300
-    except (OSError, EOFError, TimeoutError, httptools.HttpParserError):
-        link.close()
-        return False
+    async def _try(self, link: _Link, push: HttpRequest) -> bool:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return self._is_acknowledged(*await link.send(push))
+        except (OSError, EOFError, TimeoutError, httptools.HttpParserError):
+            link.close()
+            return False
 
 
 class _Link:
@@ -100,8 +125,8 @@ class _Link:
         self._origin = ""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def send(self, request: HttpRequest) -> int:
-        """Send one request and read the whole answer; returns its status."""
+    async def send(self, request: HttpRequest) -> tuple[int, bytes]:
+        """Send one request and read the whole answer; returns its status and the start of its body."""
         url = urlsplit(request.url)
         reader, writer = await self._open(url.scheme, url.hostname or "", url.port)
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
@@ -117,7 +142,7 @@ class _Link:
             answer.parser.feed_data(data)
         if not answer.keep_alive:
             self.close()
-        return answer.status
+        return answer.status, bytes(answer.body)
 
     async def _open(
         self, scheme: str, host: str, port: int | None
@@ -140,13 +165,17 @@ class _Link:
 
 
 class _Answer:
-    """What matters of a response: that it is whole, its status, whether to keep the link."""
+    """What matters of a response: that it is whole, status and body, whether to keep the link."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
         self.is_complete = False
         self.keep_alive = False
         self.status = 0
+        self.body = bytearray()
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data[: MAX_ANSWER_BYTES - len(self.body)]
 
     def on_message_complete(self) -> None:
         self.status = self.parser.get_status_code()

@@ -30,6 +30,7 @@ from crossdock_sdk.simulator.pusher import Pusher
 from crossdock_sdk.simulator.stats import Stats
 
 _BACKLOG = 1024
+TICK_S = 0.1
 _ODD_BODY = HttpResponse(
     200,
     {"content-type": "text/html; charset=utf-8"},
@@ -74,11 +75,17 @@ class SimulatorServer:
         self.control_port = control_port
         self._host = host
         self._random = Random(seed)
-        self._pusher = Pusher(self.stats, backoff_s=push_backoff_s)
+        self._pusher = Pusher(
+            self.stats,
+            backoff_s=push_backoff_s,
+            is_acknowledged=simulator.is_acknowledged,
+            on_lost=simulator.push_lost,
+        )
         self._quota = SlidingSecond()
         self._connections: set[Connection] = set()
         self._control_connections: set[Connection] = set()
         self._due: list[_Due] = []
+        self._ticking: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
         self._control: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +105,7 @@ class SimulatorServer:
             await self._shut()
             raise
         self._pusher.start()
+        self._ticking = self._loop.call_later(TICK_S, self._tick)
         return self
 
     async def __aexit__(
@@ -141,6 +149,8 @@ class SimulatorServer:
         await asyncio.gather(*(c.closed for c in tuple(connections)))
 
     async def _shut(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -220,6 +230,22 @@ class SimulatorServer:
             self.stats.answered += 1
             connection.answer(_ODD_BODY if mishap is Mishap.ODD_BODY else one.response)
         self._pusher.put(one.pushes)
+
+    # time
+
+    def _tick(self) -> None:
+        """Let the simulator say what time has brought; a carrier that is down says nothing."""
+        self._ticking = self._loop.call_later(TICK_S, self._tick)
+        if self._listener is None:
+            return
+        try:
+            self.simulator.tick()
+        except Exception as error:
+            self._report(error)
+        pushes, self.simulator.outbox = self.simulator.outbox, []
+        if pushes:
+            self.simulator.ledger.sync()  # a push never tells what a crash could take back
+            self._pusher.put(pushes)
 
     # the control plane
 

@@ -19,8 +19,9 @@ from crossdock_sdk.testing.purity import check_purity
 from crossdock_sdk.testing.pushes import check_pushes
 from crossdock_sdk.testing.refusals import check_refusals
 from crossdock_sdk.testing.roundtrip import check_round_trips
+from crossdock_sdk.testing.tracking import check_tracking
 
-_CHECKS = (check_round_trips, check_refusals, check_determinism, check_fuzz, check_pushes)
+_CHECKS = (check_round_trips, check_refusals, check_determinism, check_fuzz, check_pushes, check_tracking)
 
 
 def check_carrier(

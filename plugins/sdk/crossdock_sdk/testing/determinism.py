@@ -11,6 +11,7 @@ from crossdock_sdk.errors import CarrierError
 from crossdock_sdk.flow import HttpRequest
 from crossdock_sdk.testing.bench import Bench
 from crossdock_sdk.testing.builders import booking, lane
+from crossdock_sdk.tracking import TrackRequest
 
 
 def check_determinism(bench: Bench) -> None:
@@ -20,6 +21,8 @@ def check_determinism(bench: Bench) -> None:
         "book": booking(service=service),
         "quote": lane(),
         "find": "CHECK-000001-1",
+        "track": TrackRequest(_number(bench), "2222"),
+        "subscribe": TrackRequest(_number(bench), "2222"),
     }
     for operation, item in items.items():
         if not bench.has(operation):
@@ -31,6 +34,10 @@ def check_determinism(bench: Bench) -> None:
             f"{operation} asked twice",
             "take time and randomness from the context, and keep no state in the carrier",
         )
+
+
+def _number(bench: Bench) -> str:
+    return next((good for number in bench.manifest.number for good in number.good), "")
 
 
 def _first_request(bench: Bench, operation: str, item: Any) -> HttpRequest | None:

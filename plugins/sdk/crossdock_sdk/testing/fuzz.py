@@ -17,6 +17,7 @@ from crossdock_sdk.flow import HttpRequest, HttpResponse
 from crossdock_sdk.models import Booked, Cancellation, LabelRequest, SortCodeRequest
 from crossdock_sdk.testing.bench import Bench, describe
 from crossdock_sdk.testing.builders import lane
+from crossdock_sdk.testing.tracking import request_for
 
 _HTML = b"<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>"
 _JSON = {"content-type": "application/json"}
@@ -66,6 +67,18 @@ def _cases(bench: Bench) -> Iterator[tuple[str, Any]]:
             "cancel",
             Cancellation(booked.reference, booked.waybill_number, booked.carrier_order_id),
         )
+    yield from _tracking_cases(bench)
+
+
+def _tracking_cases(bench: Bench) -> Iterator[tuple[str, Any]]:
+    """A parcel that has been on its way for a day."""
+    booked = bench.call_one("book", bench.next_booking())
+    if not isinstance(booked, Booked):
+        return
+    bench.clock.advance(86_400)
+    for operation in ("track", "subscribe"):
+        if bench.has(operation):
+            yield operation, request_for(bench, booked)
 
 
 class _Script:

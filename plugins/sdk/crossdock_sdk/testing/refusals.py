@@ -7,6 +7,7 @@ from crossdock_sdk.flow import HttpResponse
 from crossdock_sdk.simulator.faults import Faults
 from crossdock_sdk.testing.bench import Bench, describe, with_secret
 from crossdock_sdk.testing.builders import booking
+from crossdock_sdk.testing.flows import requests_of
 
 
 def check_refusals(bench: Bench) -> None:
@@ -69,7 +70,7 @@ def _refused(bench: Bench, response: HttpResponse, name: str) -> CarrierError | 
 def _wrong_secrets(bench: Bench) -> None:
     if not (bench.has("book") or bench.has("sign_in")):
         return
-    for key in bench.account.secrets:
+    for key in _call_secrets(bench):
         wrong = f"wrong-{key}-Zq81"
         account = with_secret(bench.account, key, wrong)
         before = len(bench.simulator.ledger.entries)
@@ -94,3 +95,28 @@ def _wrong_secrets(bench: Bench) -> None:
             where,
             "leave request parts out of CarrierError messages",
         )
+
+
+def _call_secrets(bench: Bench) -> list[str]:
+    """The secrets that calls are made with; others prove pushes only, and `check_pushes` tries those."""
+    keys = list(bench.account.secrets)
+    if not bench.has("push"):
+        return keys
+    used = [key for key in keys if _is_used(bench, key)]
+    return used or keys
+
+
+def _is_used(bench: Bench, key: str) -> bool:
+    """Whether the first request of a call is another one with another secret."""
+    operation, *items = ("sign_in",) if bench.has("sign_in") else ("book", [booking(service=_service(bench))])
+    accounts = (bench.account, with_secret(bench.account, key, "another-secret"))
+    method = getattr(bench.carrier, str(operation))
+    try:
+        ours, other = (requests_of(method(bench.context(account), *items)) for account in accounts)
+    except Exception:  # a finding of the round trips
+        return True
+    return ours != other
+
+
+def _service(bench: Bench) -> str:
+    return bench.manifest.service[0].code if bench.manifest.service else ""

@@ -40,8 +40,10 @@ def kinds(step: Step | None) -> list[EventKind]:
 @pytest.mark.parametrize("finding", FINDINGS)
 @pytest.mark.parametrize("state", SETTLED)
 def test_a_settled_attempt_never_changes_again(finding: str, state: AttemptState) -> None:
-    """A finding that comes late, or twice, changes nothing."""
-    assert FINDINGS[finding](loaded(attempt(1, "alpha", state))) is None
+    """A finding that comes late, or twice, changes nothing; only a booking can take an absence back."""
+    step = FINDINGS[finding](loaded(attempt(1, "alpha", state)))
+
+    assert (step is None) is not (state is S.ABSENT and finding in ("confirmed", "resolved"))
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
@@ -364,3 +366,34 @@ def test_the_outcome_of_a_cancel_that_is_over_changes_nothing(state: OrderState)
 
     assert transitions.cancel_retried(rows, at(1), LATER) is None
     assert transitions.cancel_refused(rows, NO, LATER) is None
+
+
+def test_a_booking_that_surfaces_late_is_kept_when_it_is_the_only_one() -> None:
+    """The carrier denied it and then told of it: the parcel exists, so the order has its waybill."""
+    step = transitions.confirmed(loaded(attempt(1, "alpha", S.ABSENT)), 1, BOOKED, "Standard", LATER)
+
+    assert step is not None
+    assert (step.attempts[0].state, step.order.state) == (S.CONFIRMED, OrderState.BOOKED)
+    assert step.order.booking is not None
+    assert step.order.booking.waybill_number == "SF1"
+
+
+@pytest.mark.parametrize("other", [S.INTENT, S.UNKNOWN, S.CONFIRMED])
+def test_a_booking_that_surfaces_beside_another_is_told_to_a_person(other: AttemptState) -> None:
+    """The order keeps its own booking; whoever watches hears which waybill has to be voided."""
+    rows = loaded(attempt(1, "alpha", S.ABSENT), attempt(2, "beta", other))
+
+    step = transitions.confirmed(rows, 1, BOOKED, "Standard", LATER)
+
+    assert step is not None
+    assert (step.attempts, kinds(step)) == ((), [EventKind.ORDER_NEEDS_REVIEW])
+    assert "SF1" in step.events[0].reason
+    assert step.order.state == rows.order.state
+
+
+def test_only_a_booking_says_anything_about_a_call_under_way() -> None:
+    """A cancellation that is pushed meanwhile may be about an older booking under the same reference."""
+    rows = loaded(attempt(1, "alpha", S.INTENT))
+
+    assert transitions.resolved(rows, 1, Refused("r1", "x", "voided"), "Standard", True, LATER) is None
+    assert transitions.resolved(rows, 1, BOOKED, "Standard", True, LATER) is not None

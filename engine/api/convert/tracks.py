@@ -1,0 +1,102 @@
+"""Tracks between the contract and the engine."""
+
+from __future__ import annotations
+
+from crossdock.v1 import track_service_pb2, track_status_pb2
+from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
+from engine.api.convert.values import to_timestamp
+from engine.core.policy.recognition import Guess
+from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackNews, TrackRecord, TrackSource
+
+pb = track_service_pb2
+
+STATUSES: dict[TrackStatus | None, track_status_pb2.TrackStatus.ValueType] = {
+    status: track_status_pb2.TrackStatus.Value(f"TRACK_STATUS_{status}") for status in TrackStatus
+}
+STATUSES[None] = track_status_pb2.TRACK_STATUS_UNSPECIFIED
+STATUSES_READ = {number: status for status, number in STATUSES.items() if status is not None}
+MILESTONES = {
+    milestone: track_status_pb2.Milestone.Value(f"MILESTONE_{milestone or 'UNSPECIFIED'}") for milestone in Milestone
+}
+MILESTONES_READ = {number: milestone for milestone, number in MILESTONES.items()}
+SOURCES: dict[TrackSource | None, pb.Freshness.Source.ValueType] = {
+    source: pb.Freshness.Source.Value(f"SOURCE_{source}") for source in TrackSource
+}
+SOURCES[None] = pb.Freshness.SOURCE_UNSPECIFIED
+
+
+def write_track(loaded: LoadedTrack) -> pb.Track:
+    """A track with its events and how fresh it is."""
+    track = loaded.track
+    message = pb.Track(
+        track_id=track.track_id,
+        carrier=track.carrier,
+        waybill_number=track.waybill_number,
+        order_id=track.order_id,
+        status=STATUSES[track.status],
+        milestone=MILESTONES[track.milestone],
+        events=[_write_event(kept) for kept in loaded.events],
+        freshness=_write_freshness(track),
+        unknown_event_count=track.unknown_count,
+    )
+    if track.status_time is not None:
+        to_timestamp(track.status_time, message.status_time)
+    return message
+
+
+def _write_freshness(track: TrackRecord) -> pb.Freshness:
+    message = pb.Freshness(source=SOURCES[track.source])
+    for field, time in (
+        (message.observed_time, track.observed_time),
+        (message.carrier_event_time, track.last_event_time),
+        (message.next_refresh_time, track.next_poll_time),
+    ):
+        if time is not None:
+            to_timestamp(time, field)
+    return message
+
+
+def _write_event(kept: KeptEvent) -> pb.TrackEvent:
+    message = _event(kept.event)
+    message.source = SOURCES[kept.source]
+    to_timestamp(kept.received_time, message.receive_time)
+    return message
+
+
+def _event(event: TrackEvent) -> pb.TrackEvent:
+    message = pb.TrackEvent(
+        status=STATUSES[event.status],
+        milestone=MILESTONES[event.milestone],
+        code=event.code,
+        text=event.text,
+        city=event.place.city,
+        facility=event.place.facility,
+        courier_name=event.courier_name,
+        courier_phone=event.courier_phone,
+        signer=event.signer,
+        new_waybill_number=event.new_waybill_number,
+    )
+    to_timestamp(event.time, message.event_time)
+    return message
+
+
+def write_news(news: TrackNews) -> pb.TrackNews:
+    """An event that was new, and where the parcel stands after it."""
+    message = pb.TrackNews(
+        track_id=news.track_id,
+        carrier=news.carrier,
+        waybill_number=news.waybill_number,
+        order_id=news.order_id,
+        event=_event(news.event),
+        status=STATUSES[news.status],
+        status_changed=news.status_changed,
+    )
+    message.event.source = SOURCES[news.source]
+    to_timestamp(news.received_time, message.event.receive_time)
+    return message
+
+
+def write_guess(guess: Guess) -> pb.RecognizeCarrierResponse.Guess:
+    """A carrier the number may belong to."""
+    percent = round(guess.confidence * 100)
+    return pb.RecognizeCarrierResponse.Guess(carrier=guess.carrier, confidence_percent=percent, reason=guess.reason)

@@ -1,0 +1,142 @@
+"""TrackService: reads the contract, calls the use cases, writes the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+
+import grpc
+
+from crossdock.v1 import track_service_pb2, track_service_pb2_grpc
+from crossdock_sdk import Manifest, PushRequest
+from engine.api import validation
+from engine.api.convert.tracks import MILESTONES_READ, STATUSES_READ, write_guess, write_news, write_track
+from engine.api.gate import Caller, current, status_or_defect
+from engine.core.errors import WatcherTooSlow
+from engine.core.policy.recognition import normalise, recognise
+from engine.core.policy.track_records import LoadedTrack
+from engine.core.pushes import Pushes
+from engine.core.tracks import TrackKey, Tracks
+from engine.core.watch import Checkpoint, TrackFilter, Watch
+
+pb = track_service_pb2
+
+SLOW_READER_S = 60.0
+"""A watcher whose connection takes nothing for so long is cut; it resumes from its cursor."""
+
+
+class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
+    """See proto/crossdock/v1/track_service.proto."""
+
+    def __init__(
+        self,
+        tracks: Tracks,
+        pushes: Pushes,
+        watch: Watch,
+        manifests: Mapping[str, Manifest],
+        *,
+        slow_reader_s: float = SLOW_READER_S,
+    ) -> None:
+        self._tracks = tracks
+        self._pushes = pushes
+        self._watch = watch
+        self._manifests = manifests
+        self._slow_reader_s = slow_reader_s
+
+    async def GetTrack(self, request: pb.GetTrackRequest, context: object) -> pb.GetTrackResponse:
+        """One parcel."""
+        validation.check(request)
+        return pb.GetTrackResponse(track=write_track(await self._get(request, current.get())))
+
+    async def BatchGetTracks(self, request: pb.BatchGetTracksRequest, context: object) -> pb.BatchGetTracksResponse:
+        """Item or status each; equal questions meet in the lane."""
+        validation.check(request)
+        caller = current.get()
+        return pb.BatchGetTracksResponse(results=await _all([self._get(each, caller) for each in request.requests]))
+
+    async def SubscribeTracks(self, request: pb.SubscribeTracksRequest, context: object) -> pb.SubscribeTracksResponse:
+        """Follow numbers booked elsewhere."""
+        validation.check(request)
+        tenant = current.get().tenant
+        following = [self._tracks.follow(tenant, _key(key)) for key in request.keys]
+        return pb.SubscribeTracksResponse(results=await _all(following))
+
+    async def UnsubscribeTracks(
+        self, request: pb.UnsubscribeTracksRequest, context: object
+    ) -> pb.UnsubscribeTracksResponse:
+        """Follow them no more."""
+        validation.check(request)
+        tenant = current.get().tenant
+        ending = [self._tracks.unfollow(tenant, _key(key)) for key in request.keys]
+        return pb.UnsubscribeTracksResponse(results=await _all(ending))
+
+    async def WatchTracks(  # type: ignore[override]  # answers with context.write, which grpc.aio allows too
+        self,
+        request: pb.WatchTracksRequest,
+        context: grpc.aio.ServicerContext[pb.WatchTracksRequest, pb.WatchTracksResponse],
+    ) -> None:
+        """News and checkpoints; a reader that takes nothing for a while is sent away with its cursor."""
+        validation.check(request)
+        wanted = TrackFilter(
+            statuses=frozenset(STATUSES_READ[s] for s in request.statuses if s in STATUSES_READ),
+            milestones=frozenset(MILESTONES_READ[m] for m in request.milestones),
+            carriers=frozenset(request.carriers),
+            waybill_numbers=frozenset(request.waybill_numbers),
+            status_changes_only=request.status_changes_only,
+        )
+        cursor = request.cursor
+        async for seen in self._watch.tracks(current.get().tenant, cursor, wanted):
+            message = pb.WatchTracksResponse(cursor=str(seen.sequence))
+            if not isinstance(seen, Checkpoint):
+                message.news.CopyFrom(write_news(seen.news))
+            try:
+                async with asyncio.timeout(self._slow_reader_s):
+                    await context.write(message)
+            except TimeoutError as error:
+                raise WatcherTooSlow(cursor) from error
+            cursor = message.cursor
+
+    async def RecognizeCarrier(
+        self, request: pb.RecognizeCarrierRequest, context: object
+    ) -> pb.RecognizeCarrierResponse:
+        """Whose number it may be."""
+        validation.check(request)
+        guesses = recognise(request.waybill_number, self._manifests.values())
+        return pb.RecognizeCarrierResponse(guesses=[write_guess(guess) for guess in guesses])
+
+    async def IngestPush(self, request: pb.IngestPushRequest, context: object) -> pb.IngestPushResponse:
+        """A push that came in at another door."""
+        validation.check(request)
+        pushed = PushRequest(
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=request.body,
+            path=request.path,
+            query=request.query,
+        )
+        answer = await self._pushes.passed_on(request.account_id, pushed)
+        return pb.IngestPushResponse(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    async def _get(self, request: pb.GetTrackRequest, caller: Caller) -> LoadedTrack:
+        max_age_s = request.max_age.ToMicroseconds() / 1e6 if request.HasField("max_age") else None
+        if request.WhichOneof("parcel") == "order_id":
+            return await self._tracks.of_order(
+                caller.tenant, request.order_id, max_age_s=max_age_s, deadline_s=caller.deadline_s
+            )
+        return await self._tracks.get(
+            caller.tenant, _key(request.key), max_age_s=max_age_s, deadline_s=caller.deadline_s
+        )
+
+
+def _key(key: pb.TrackKey) -> TrackKey:
+    return TrackKey(key.carrier, normalise(key.waybill_number), key.phone_tail)
+
+
+async def _all(questions: Sequence[Awaitable[LoadedTrack]]) -> list[pb.TrackResult]:
+    return await asyncio.gather(*[_result(question) for question in questions])
+
+
+async def _result(question: Awaitable[LoadedTrack]) -> pb.TrackResult:
+    try:
+        return pb.TrackResult(track=write_track(await question))
+    except Exception as error:  # also a defect: one item never fails the others
+        return pb.TrackResult(status=status_or_defect("GetTrack", error))

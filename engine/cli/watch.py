@@ -1,0 +1,139 @@
+"""`crossdock watch`: what happens to parcels, as it happens.
+
+On a terminal a table of the newest news; in a pipe one line (or JSON object) an event. However it ends, the cursor
+to go on from is said on standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing, nullcontext
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.common import errors, json_option, output
+from engine.cli.connect import Where, where_options, with_client
+from engine.cli.track import event_status, event_text, local, milestone_name, place, status_name, status_values
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from crossdock import Client
+    from crossdock.v1.track_service_pb2 import TrackNews, WatchTracksResponse
+
+FRAME_LINES = 6
+"""Lines of a terminal that the table's frame and the prompt take."""
+
+# Column, its share of the width that is left (None: as wide as its content), and the terminal's width from which it
+# is shown. Numbers are to be read whole, so words give way.
+COLUMNS = (
+    ("cursor", None, 100),
+    ("time", None, 0),
+    ("parcel", None, 0),
+    ("stands", None, 0),
+    ("happened", 2, 0),
+    ("place", 1, 130),
+    ("text", 3, 110),
+)
+
+
+@click.command()
+@click.option("--cursor", default="", help="Resume after this cursor; 0 for everything kept; empty for from now on.")
+@click.option("--carrier", multiple=True, metavar="CODE", help="Only this carrier; may repeat.")
+@click.option("--status", multiple=True, help="Only parcels that stand there now, as DELIVERED; may repeat.")
+@click.option("--changes-only", is_flag=True, help="Only events that changed where a parcel stands.")
+@where_options
+@json_option
+def watch(
+    cursor: str, carrier: Sequence[str], status: Sequence[str], changes_only: bool, where: Where, as_json: bool
+) -> None:
+    """Print what happens to parcels until interrupted, then the cursor to go on from."""
+    statuses = status_values(status)
+    reached = ""
+
+    async def use(client: Client) -> None:
+        nonlocal reached
+        answers = client.watch_tracks(cursor, statuses=statuses, carriers=carrier, status_changes_only=changes_only)
+        live = output.is_terminal and not as_json
+        with _live() if live else nullcontext(_print_json if as_json else _print_line) as show:
+            async with aclosing(answers):
+                async for message in answers:
+                    if message.HasField("news"):
+                        show(message)
+                    reached = message.cursor  # after it was shown: better twice than never
+
+    try:
+        with_client(where, use)
+    except KeyboardInterrupt:
+        reached = reached or cursor
+        sys.exit(0)
+    finally:
+        if reached:
+            errors.print(f"go on with --cursor {reached}", soft_wrap=True, markup=False)
+
+
+def facts(message: WatchTracksResponse) -> tuple[str, ...]:
+    """Time, parcel, where it stands (* when that is new), what happened, where, and the carrier's words."""
+    news: TrackNews = message.news
+    event = news.event
+    stands = status_name(news.status) if news.status else "NOTHING KNOWN"
+    happened = milestone_name(event) or event_status(event)
+    return (
+        local(event.event_time),
+        f"{news.carrier} {news.waybill_number}",
+        stands + ("*" if news.status_changed else ""),
+        "" if happened == stands else happened,
+        place(event),
+        event_text(event),
+    )
+
+
+def table_of(recent: Iterable[WatchTracksResponse], width: int) -> Table:
+    """The newest news, newest last, for a terminal of `width` signs."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = "Parcels (* status changed; Ctrl-C ends)"
+    table = Table(title=title, title_justify="left", header_style="bold", expand=True)
+    shown = [width >= from_width for _, _, from_width in COLUMNS]
+    for column, share, _ in compress(COLUMNS, shown):
+        table.add_column(column, ratio=share, no_wrap=True, overflow="ellipsis")
+    for message in recent:
+        style = "bold" if message.news.status_changed else ""
+        table.add_row(*[Text(cell, style) for cell in compress((message.cursor, *facts(message)), shown)])
+    return table
+
+
+def _print_json(message: WatchTracksResponse) -> None:
+    from google.protobuf import json_format
+
+    click.echo(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False))
+
+
+def _print_line(message: WatchTracksResponse) -> None:
+    click.echo("  ".join((f"{message.cursor:>8}", *(fact for fact in facts(message) if fact))))
+
+
+class _live:
+    """A table that grows in place; gives the function that adds a message."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._recent: deque[WatchTracksResponse] = deque(maxlen=max(output.height - FRAME_LINES, 1))
+        self._live = Live(table_of((), output.width), console=output, auto_refresh=False)
+
+    def __enter__(self) -> Callable[[Any], None]:
+        self._live.__enter__()
+        return self._add
+
+    def __exit__(self, *ended: Any) -> None:
+        self._live.__exit__(*ended)
+
+    def _add(self, message: WatchTracksResponse) -> None:
+        self._recent.append(message)
+        self._live.update(table_of(self._recent, output.width), refresh=True)

@@ -1,0 +1,117 @@
+"""What no single key can show: sections that contradict each other, numbers that would break a promise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.config import Settings, TenantSettings
+
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def cross_checks(settings: Settings) -> list[str]:
+    """Every contradiction, one line each, with its key and the remedy."""
+    found: list[str] = []
+    for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
+        if not _is_host_port(listen):
+            found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
+    server = settings.server
+    if bool(server.tls_certificate_file) != bool(server.tls_key_file):
+        found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
+    if server.client_ca_file and not server.tls_certificate_file:
+        found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
+    open_to_others = _is_host_port(server.listen) and not is_loopback(server.listen)
+    if open_to_others and not server.tls_certificate_file and not server.allow_plaintext:
+        found.append(
+            f"server.listen: {server.listen} is not loopback and there is no TLS; "
+            "set tls_certificate_file and tls_key_file, or allow_plaintext = true behind a proxy that has TLS"
+        )
+    if settings.log.level not in ("debug", "info", "warning", "error"):
+        found.append(f"log.level: {settings.log.level!r}; use debug, info, warning or error")
+    found += _tenant_problems(settings)
+    found += _number_problems(settings)
+    found += _duplicates("account", [a.id for a in settings.account])
+    found += _duplicates("tenant", [t.name for t in settings.tenant])
+    found += _duplicates("rule", [r.name for r in settings.rule])
+    for tenant in settings.tenant:
+        found += [
+            f"tenant {tenant.name}: api_key_sha256 holds what is no SHA-256 digest of 64 hex digits "
+            "(crossdock config hash-key prints one)"
+            for digest in tenant.api_key_sha256
+            if not _DIGEST.fullmatch(digest)
+        ]
+    found += _shared_credentials(settings.tenant)
+    return found
+
+
+def _shared_credentials(tenants: Sequence[TenantSettings]) -> list[str]:
+    """One key or certificate must not open two tenants: nobody could say whose call it is."""
+    found = []
+    for index, tenant in enumerate(tenants):
+        for other in tenants[:index]:
+            shared = f"is also tenant {other.name}'s; give each its own"
+            if {d.lower() for d in tenant.api_key_sha256} & {d.lower() for d in other.api_key_sha256}:
+                found.append(f"tenant {tenant.name}: api_key_sha256 {shared}")
+            if set(tenant.certificate_names) & set(other.certificate_names):
+                found.append(f"tenant {tenant.name}: certificate_names {shared}")
+    return found
+
+
+def _tenant_problems(settings: Settings) -> list[str]:
+    """Callers from elsewhere must show who they are."""
+    server = settings.server
+    if is_loopback(server.listen) or not (server.tls_certificate_file or server.allow_plaintext):
+        return []  # on this machine only, or refused for being open without TLS
+    how = "give each tenant api_key_sha256 (crossdock config hash-key --new) or certificate_names"
+    if not settings.tenant:
+        return [f"tenant: none is configured, yet {settings.server.listen} is open to others; {how}"]
+    return [
+        f"tenant {tenant.name}: has neither key nor certificate, so everybody who reaches {settings.server.listen} "
+        f"would be it; {how}"
+        for tenant in settings.tenant
+        if not tenant.api_key_sha256 and not tenant.certificate_names
+    ]
+
+
+def _number_problems(settings: Settings) -> list[str]:
+    """Numbers that would stop the engine from working, or break a promise."""
+    least = (
+        ("server.max_concurrent_calls", settings.server.max_concurrent_calls, 1),
+        ("server.max_open_bookings", settings.server.max_open_bookings, 1),
+        ("server.stream_window", settings.server.stream_window, 1),
+        ("server.drain_s", settings.server.drain_s, 0),
+        ("server.default_deadline_s", settings.server.default_deadline_s, 1),
+        ("server.longest_deadline_s", settings.server.longest_deadline_s, settings.server.default_deadline_s),
+        ("ingress.max_body_bytes", settings.ingress.max_body_bytes, 1024),
+        ("store.keep_keys_days", settings.store.keep_keys_days, 30),
+        ("store.keep_events_days", settings.store.keep_events_days, 30),
+        ("outbound.queue_size", settings.outbound.queue_size, 1),
+        ("outbound.connect_timeout_s", settings.outbound.connect_timeout_s, 0.1),
+    )
+    return [f"{key}: {value} is too little; the least is {floor}" for key, value, floor in least if value < floor]
+
+
+def _duplicates(section: str, names: list[str]) -> list[str]:
+    return [
+        f"{section} {name}: stands {names.count(name)} times; names must be unique"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def _is_host_port(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return bool(host) and port.isdecimal() and int(port) <= 65_535
+
+
+def is_loopback(listen: str) -> bool:
+    """True for HOST:PORT on this machine only."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,116 @@
+"""What the engine remembers of parcels on their way. Frozen values, no behaviour.
+
+A track is one parcel's life at one carrier: numbers are used again after months, so a track is known by its id, and
+(carrier, number) finds the newest. Raw events are kept for ever beside the version of the table that mapped them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
+
+
+class TrackSource(StrEnum):
+    """How an event or an answer came to us."""
+
+    PUSH = "PUSH"
+    POLL = "POLL"
+
+
+class TrackRecord(msgspec.Struct, frozen=True):
+    """One parcel's life at one carrier.
+
+    status: None until the first event with a known code. status_time: the carrier's time of the event that gave it.
+    observed_time: when we last heard anything from the carrier about it, events or not; source: how.
+    next_poll_time: when it is asked for again, None when it is not followed (any more). unknown_count: events whose
+    code no table knows. last_event_time: the newest event's carrier time. pushed_time: when the carrier last pushed
+    about it. failed_polls: polls without an answer since the last one; final_polls: polls answered since the parcel
+    came to its end.
+    """
+
+    track_id: str
+    tenant: str
+    carrier: str
+    account_id: str
+    waybill_number: str
+    first_seen_time: datetime
+    order_id: str = ""
+    phone_tail: str = ""
+    status: TrackStatus | None = None
+    milestone: Milestone = Milestone.NONE
+    status_time: datetime | None = None
+    last_event_time: datetime | None = None
+    observed_time: datetime | None = None
+    source: TrackSource | None = None
+    event_count: int = 0
+    unknown_count: int = 0
+    pushed_time: datetime | None = None
+    failed_polls: int = 0
+    final_polls: int = 0
+    next_poll_time: datetime | None = None
+    retired: bool = False
+    version: int = 0
+
+    def __repr__(self) -> str:
+        return f"TrackRecord({self.carrier}/{self.waybill_number} {self.status})"
+
+
+class KeptEvent(msgspec.Struct, frozen=True):
+    """An event as it is kept. `fingerprint` knows a repeat, whichever way it came."""
+
+    fingerprint: bytes
+    event: TrackEvent
+    received_time: datetime
+    source: TrackSource
+    mapping_version: int
+
+
+class TrackNews(msgspec.Struct, frozen=True):
+    """What watchers hear: one event that was new to us, and where the parcel stands after it."""
+
+    tenant: str
+    track_id: str
+    carrier: str
+    waybill_number: str
+    order_id: str
+    event: TrackEvent
+    source: TrackSource
+    status: TrackStatus | None
+    milestone: Milestone
+    status_changed: bool
+    received_time: datetime
+
+
+class NumberedNews(msgspec.Struct, frozen=True):
+    """Committed news. Sequence numbers rise by one without gaps over all tenants of a store."""
+
+    sequence: int
+    news: TrackNews
+
+
+class LoadedTrack(msgspec.Struct, frozen=True):
+    """A track with all its events, ascending by carrier time, then by arrival."""
+
+    track: TrackRecord
+    events: tuple[KeptEvent, ...] = ()
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A push that was verified and could not be applied: kept with its cause until somebody replays or drops it."""
+
+    letter_id: str
+    account_id: str
+    received_time: datetime
+    cause: str
+    attempts: int
+    headers: dict[str, str]
+    body: bytes
+    path: str = ""
+    query: str = ""
+
+    def __repr__(self) -> str:
+        return f"DeadLetter({self.letter_id} {self.account_id} {len(self.body)} bytes)"

@@ -1,0 +1,119 @@
+-- Every statement about tracks, each under its name. Parameters are positional.
+-- A plus before a column keeps the planner off its index.
+-- Events come in the order of arrival, as they are clustered; track_rows.py puts them in the carrier's.
+-- Columns of a track always come in the order of `get_track`; track_rows.py reads them by place.
+
+-- name: get_track
+SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
+       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
+WHERE t.track_id = ?1 AND +t.tenant = ?2
+ORDER BY t.track_id, e.number;
+
+-- name: find_track
+SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
+       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
+WHERE t.track_id = (
+  SELECT track_id FROM tracks INDEXED BY tracks_by_number
+  WHERE tenant = ?1 AND carrier = ?2 AND waybill_number = ?3
+  ORDER BY first_seen_us DESC, track_id DESC LIMIT 1)
+ORDER BY t.track_id, e.number;
+
+-- name: find_tracks_by_number
+SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
+       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+FROM tracks AS t INDEXED BY tracks_by_number LEFT JOIN track_events AS e ON e.track_id = t.track_id
+WHERE t.carrier = ?1 AND t.waybill_number = ?2 AND t.account_id = ?3 AND NOT EXISTS (
+  SELECT 1 FROM tracks AS newer INDEXED BY tracks_by_number
+  WHERE newer.carrier = ?1 AND newer.waybill_number = ?2 AND newer.tenant = t.tenant AND newer.account_id = ?3
+    AND (newer.first_seen_us, newer.track_id) > (t.first_seen_us, t.track_id))
+ORDER BY t.tenant, t.first_seen_us, e.number;
+
+-- name: track_of_order
+SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
+       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
+WHERE t.track_id = (
+  SELECT track_id FROM tracks INDEXED BY tracks_by_order
+  WHERE tenant = ?1 AND order_id = ?2 AND order_id <> ''
+  ORDER BY first_seen_us DESC, track_id DESC LIMIT 1)
+ORDER BY t.track_id, e.number;
+
+-- name: live_track
+SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+       status, next_poll_us, retired, version, live, NULL, NULL
+FROM tracks INDEXED BY tracks_live
+WHERE tenant = ?1 AND carrier = ?2 AND waybill_number = ?3 AND retired = 0;
+
+-- name: due_tracks
+SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+       status, next_poll_us, retired, version, live, NULL, NULL
+FROM tracks INDEXED BY tracks_due
+WHERE next_poll_us IS NOT NULL AND retired = 0 AND next_poll_us <= ?1
+ORDER BY next_poll_us, track_id LIMIT ?2;
+
+-- name: put_off_track
+UPDATE tracks SET next_poll_us = ?2 WHERE track_id = ?1;
+
+-- name: insert_track
+INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+                    status, next_poll_us, retired, version, live)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
+
+-- name: update_track
+UPDATE tracks
+SET account_id = ?4, order_id = ?5, status = ?6, next_poll_us = ?7, retired = ?8, live = ?9, version = ?3 + 1
+WHERE track_id = ?1 AND tenant = ?2 AND version = ?3;
+
+-- name: version_of_track
+SELECT version FROM tracks WHERE track_id = ?1 AND tenant = ?2;
+
+-- name: last_event_number
+SELECT coalesce(max(number), 0) FROM track_events WHERE track_id = ?1;
+
+-- name: insert_track_event
+INSERT INTO track_events (track_id, number, fingerprint, time_us, body) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (track_id, fingerprint) DO NOTHING;
+
+-- name: insert_news
+INSERT INTO track_news (sequence, tenant, track_id, fingerprint, received_us, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- name: news_after
+SELECT n.sequence, n.track_id, n.fingerprint, n.body, e.body
+FROM track_news AS n JOIN track_events AS e ON e.track_id = n.track_id AND e.fingerprint = n.fingerprint
+WHERE n.tenant = ?1 AND n.sequence > ?2
+ORDER BY n.sequence LIMIT ?3;
+
+-- name: first_news_sequence
+SELECT coalesce(min(sequence), 0) FROM track_news;
+
+-- name: last_news_sequence
+SELECT max(coalesce((SELECT max(sequence) FROM track_news), 0),
+           (SELECT value FROM meta WHERE key = 'purged_news_sequence'));
+
+-- name: oldest_news
+SELECT sequence, received_us FROM track_news ORDER BY sequence LIMIT ?1;
+
+-- name: delete_news_through
+DELETE FROM track_news WHERE sequence <= ?1;
+
+-- name: put_dead_letter
+INSERT INTO dead_letters (letter_id, account_id, received_us, attempts, body) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (letter_id) DO UPDATE
+SET account_id = excluded.account_id, received_us = excluded.received_us, attempts = excluded.attempts,
+    body = excluded.body;
+
+-- name: get_dead_letter
+SELECT letter_id, account_id, received_us, attempts, body FROM dead_letters WHERE letter_id = ?1;
+
+-- name: list_dead_letters
+SELECT letter_id, account_id, received_us, attempts, body FROM dead_letters
+WHERE letter_id > ?1 ORDER BY letter_id LIMIT ?2;
+
+-- name: delete_dead_letter
+DELETE FROM dead_letters WHERE letter_id = ?1;
+
+-- name: count_dead_letters
+SELECT count(*) FROM dead_letters;

@@ -1,0 +1,72 @@
+"""What runs inside the writer's transaction for tracks; see `writes` for the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.core.policy.track_records import TrackRecord
+from engine.store.port import Stale
+from engine.store.rules import missing_track_text, stale_track_text
+from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.rows import Row
+from engine.store.sqlite.track_rows import NewsRow
+from engine.store.sqlite.writer import Transaction
+from engine.store.sqlite.writes import PURGE_ROWS, leading_old
+
+
+class TrackStep(msgspec.Struct, frozen=True):
+    """A change of a track, encoded. `record` is for the text of a refusal."""
+
+    record: TrackRecord
+    track: Row
+    events: list[tuple[bytes, int, bytes]]
+    news: list[NewsRow]
+
+
+def open_track(tx: Transaction, track: TrackRecord, row: Row) -> list[Any]:
+    """Create, or the row of the track that is followed already."""
+    found = tx.run(SQL.live_track, (track.tenant, track.carrier, track.waybill_number))
+    if not found:
+        tx.run(SQL.insert_track, row)
+    return found
+
+
+def commit_track(tx: Transaction, step: TrackStep) -> None:
+    """Write one step. Raises Stale when the version moved on."""
+    record = step.record
+    if not tx.count(SQL.update_track, step.track):
+        found = tx.run(SQL.version_of_track, (record.track_id, record.tenant))
+        raise Stale(stale_track_text(record, found[0][0]) if found else missing_track_text(record))
+    repeats = _add_events(tx, record.track_id, step.events) if step.events else set()
+    tx.add_news(row for row in step.news if row.fingerprint not in repeats)
+
+
+def _add_events(tx: Transaction, track_id: str, events: list[tuple[bytes, int, bytes]]) -> set[bytes]:
+    """Append what is new; the fingerprints of what is not."""
+    repeats = set()
+    number = tx.run(SQL.last_event_number, (track_id,))[0][0]
+    for row in events:
+        if tx.count(SQL.insert_track_event, (track_id, number + 1, *row)):
+            number += 1
+        else:
+            repeats.add(row[0])
+    return repeats
+
+
+def claim_due_tracks(tx: Transaction, now_us: int, lease_end_us: int, limit: int) -> list[Any]:
+    """Rows of the tracks taken, oldest first, as they were before their time was put off."""
+    rows = tx.run(SQL.due_tracks, (now_us, limit))
+    for row in rows:
+        tx.run(SQL.put_off_track, (row[0], lease_end_us))
+    return rows
+
+
+def purge_news(tx: Transaction, before_us: int) -> tuple[int, bool]:
+    """Drop the oldest news in one slice: how many, and whether there may be more."""
+    old = leading_old(tx.run(SQL.oldest_news, (PURGE_ROWS,)), before_us)
+    if old:
+        tx.run(SQL.delete_news_through, (old[-1],))
+        tx.run(SQL.put_meta, ("purged_news_sequence", old[-1]))
+    return len(old), len(old) == PURGE_ROWS

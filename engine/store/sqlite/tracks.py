@@ -1,0 +1,131 @@
+"""The tracking half of `SqliteStore`: encode, queue, await, decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from engine.core.policy.track_records import DeadLetter, LoadedTrack, NumberedNews, TrackRecord
+from engine.store.rules import check_track_step, to_us
+from engine.store.sqlite import track_writes
+from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.reading import Reads
+from engine.store.sqlite.rows import Row
+from engine.store.sqlite.track_rows import TrackRows
+from engine.store.sqlite.writer import Writer
+from engine.store.track_port import CLAIM_LEASE_S, TrackChange
+
+
+class SqliteTracks:
+    """See `engine.store.track_port.TrackStore` for what every method promises.
+
+    `SqliteStore` brings the writer, the readers and the rows.
+    """
+
+    _writer: Writer
+    _reads: Reads
+    _track_rows: TrackRows
+    _news_listeners: list[Callable[[Collection[NumberedNews]], None]]
+
+    async def open_track(self, track: TrackRecord) -> TrackRecord:
+        """Begin to follow a number, unless the tenant does so already."""
+        row = self._track_rows.new_track(track)
+        found = await self._writer.run(lambda tx: track_writes.open_track(tx, track, row))
+        return self._track_rows.read_track(found[0]) if found else track
+
+    async def get_track(self, tenant: str, track_id: str) -> LoadedTrack | None:
+        """One track with its events, None when this tenant has none by that id."""
+        return self._track(SQL.get_track, (track_id, tenant))
+
+    async def find_track(self, tenant: str, carrier: str, waybill_number: str) -> LoadedTrack | None:
+        """The newest track of a number."""
+        return self._track(SQL.find_track, (tenant, carrier, waybill_number))
+
+    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[LoadedTrack]:
+        """The newest track of a number of every tenant that follows it at this account."""
+        rows = self._reads.short(SQL.find_tracks_by_number, (carrier, waybill_number, account_id))
+        return list(self._track_rows.read_tracks(rows))
+
+    async def track_of_order(self, tenant: str, order_id: str) -> LoadedTrack | None:
+        """The newest track that belongs to an order."""
+        return self._track(SQL.track_of_order, (tenant, order_id))
+
+    async def commit_track(self, change: TrackChange) -> TrackRecord:
+        """Write one step; returns the track with its new version. Raises Stale."""
+        track = change.track
+        marks = check_track_step(change)
+        step = track_writes.TrackStep(
+            record=track,
+            track=self._track_rows.step(track),
+            events=self._track_rows.events(track, change.events),
+            news=self._track_rows.news(change.news, marks),
+        )
+        await self._writer.run(lambda tx: track_writes.commit_track(tx, step))
+        return msgspec.structs.replace(track, version=track.version + 1)
+
+    async def claim_due_tracks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
+        """Take due tracks, oldest first, and put their time off by `lease_s` from now."""
+        lease_end = now + timedelta(seconds=lease_s)
+        claim = partial(
+            track_writes.claim_due_tracks,
+            now_us=to_us(now, "now"),
+            lease_end_us=to_us(lease_end, "now"),
+            limit=max(limit, 0),
+        )
+        found = await self._writer.run(claim)
+        return [msgspec.structs.replace(self._track_rows.read_track(row), next_poll_time=lease_end) for row in found]
+
+    async def news_after(self, tenant: str, sequence: int, *, limit: int) -> list[NumberedNews]:
+        """News of a tenant with a greater sequence, ascending."""
+        found = await self._reads.page(SQL.news_after, (tenant, sequence, max(limit, 0)), limit)
+        return [self._track_rows.read_news(tenant, row) for row in found]
+
+    async def first_news_sequence(self) -> int:
+        """Sequence of the oldest news still kept, 0 when none."""
+        return int(self._reads.short(SQL.first_news_sequence)[0][0])
+
+    async def last_news_sequence(self) -> int:
+        """Sequence of the newest committed news, 0 when there never was any."""
+        return int(self._reads.short(SQL.last_news_sequence)[0][0])
+
+    async def purge_news(self, *, before: datetime) -> int:
+        """Drop old news in short slices, between which everything else goes on."""
+        before_us = to_us(before, "before")
+        count, more = 0, True
+        while more:
+            dropped, more = await self._writer.run(lambda tx: track_writes.purge_news(tx, before_us))
+            count += dropped
+        return count
+
+    def on_news(self, listener: Callable[[Collection[NumberedNews]], None]) -> None:
+        """Call `listener` in the event loop with the news of every commit, in sequence order."""
+        self._news_listeners.append(listener)
+
+    async def put_dead_letter(self, letter: DeadLetter) -> None:
+        """Keep a push that could not be applied; the last one under a letter_id wins."""
+        row = self._track_rows.dead_letter(letter)
+        await self._writer.run(lambda tx: tx.run(SQL.put_dead_letter, row))
+
+    async def get_dead_letter(self, letter_id: str) -> DeadLetter | None:
+        """A kept push."""
+        found = self._reads.short(SQL.get_dead_letter, (letter_id,))
+        return self._track_rows.read_dead_letter(found[0]) if found else None
+
+    async def list_dead_letters(self, *, after: str, limit: int) -> list[DeadLetter]:
+        """Kept pushes by ascending letter_id, those greater than `after`."""
+        found = await self._reads.page(SQL.list_dead_letters, (after, max(limit, 0)), limit)
+        return [self._track_rows.read_dead_letter(row) for row in found]
+
+    async def delete_dead_letter(self, letter_id: str) -> bool:
+        """Drop one; False when there was none."""
+        return bool(await self._writer.run(lambda tx: tx.count(SQL.delete_dead_letter, (letter_id,))))
+
+    async def count_dead_letters(self) -> int:
+        """How many wait for somebody."""
+        return int(self._reads.short(SQL.count_dead_letters)[0][0])
+
+    def _track(self, sql: str, row: Row) -> LoadedTrack | None:
+        return next(self._track_rows.read_tracks(self._reads.short(sql, row)), None)

@@ -1,0 +1,291 @@
+"""Following without being asked: every booking is opened, also after a crash, and what is due is asked for once."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossdock_sdk import Item, Parcel
+from crossdock_sdk.limits import Limit
+from crossdock_sdk.tracking import TrackStatus
+from engine.core.errors import TrackNotFound
+from engine.core.following import AT_ONCE, OPENED_KEY
+from engine.core.orders import Created
+from engine.core.policy.records import BookingRecord
+from engine.core.policy.track_records import LoadedTrack
+from engine.core.tracks import TrackKey
+from engine.store.port import StoreError
+from tests.fakes.carrier import ALL, manifest, unreachable
+from tests.fakes.house import OTHER_TENANT, TENANT, House, house
+
+pytestmark = pytest.mark.anyio
+
+ALPHA = manifest(
+    "alpha",
+    (*ALL, "track"),
+    options=("multi_parcel",),
+    limits={"track": Limit(batch=10, min_interval_s=60.0)},
+)
+MUTE = manifest("mute")
+PARCELS = tuple(Parcel(450, items=(Item("红茶"),)) for _ in range(3))
+
+
+def booking_of(created: Created) -> BookingRecord:
+    """The booking of an order that has one."""
+    booking = created.order.order.booking
+    assert booking is not None
+    return booking
+
+
+async def of_order(scene: House, created: Created) -> LoadedTrack:
+    """The track of an order."""
+    order_id = created.order.order.order_id
+    return await scene.tracks.of_order(TENANT, order_id, max_age_s=None, deadline_s=1.0)
+
+
+async def hours(scene: House, count: float) -> None:
+    """So much later, in steps of five minutes; the engine's loops get a turn after each."""
+    for _ in range(round(count * 12)):
+        scene.clock.jump(300.0)
+        await scene.pass_time(1.0)
+
+
+async def restart(scene: House) -> None:
+    """The process dies, and another one starts."""
+    await scene.crash()
+    await scene.start()
+
+
+async def test_what_was_booked_is_followed() -> None:
+    """Under its order, with the end of the recipient's phone for carriers that want it."""
+    async with house(ALPHA) as scene:
+        scene.open_tracks()
+        created = await scene.create()
+        await scene.pass_time(1.0)
+        found = await of_order(scene, created)
+
+    assert found.track.waybill_number == booking_of(created).waybill_number
+    assert (found.track.order_id, found.track.phone_tail) == (created.order.order.order_id, "4321")
+    assert found.track.next_poll_time is not None
+    assert found.track.next_poll_time > scene.clock.now()
+
+
+async def test_every_piece_is_followed() -> None:
+    """Each parcel of an order travels for itself."""
+    async with house(ALPHA) as scene:
+        scene.open_tracks()
+        created = await scene.create(parcels=PARCELS)
+        await scene.pass_time(1.0)
+        booking = booking_of(created)
+        numbers = (booking.waybill_number, *booking.sub_waybill_numbers)
+        found = [await scene.store.find_track(TENANT, "alpha", number) for number in numbers]
+
+    assert len(found) == 3
+    assert {each.track.order_id for each in found if each} == {created.order.order.order_id}
+
+
+async def test_a_crash_between_booking_and_opening_loses_nothing() -> None:
+    """The next process reads on from the position that was kept."""
+    async with house(ALPHA) as scene:
+        scene.open_tracks()
+        first = await scene.create("A1")
+        await scene.pass_time(1.0)
+        await restart(scene)
+        second = await scene.create("A2")
+        unopened = await scene.store.track_of_order(TENANT, second.order.order.order_id)
+        await restart(scene)
+        scene.open_tracks()
+        await scene.pass_time(1.0)
+        found = [await of_order(scene, created) for created in (first, second)]
+        kept = await scene.store.get_state(OPENED_KEY)
+
+    assert unopened is None
+    assert [each.track.waybill_number for each in found] == ["ALPHA000000001", "ALPHA000000002"]
+    assert kept == b"4"
+
+
+async def test_an_order_asked_for_right_after_its_booking_has_its_track() -> None:
+    """The caller need not wait for the loop; of several parcels the first is told."""
+    async with house(ALPHA) as scene:
+        created = await scene.create(parcels=PARCELS)
+        found = await of_order(scene, created)
+
+    assert found.track.waybill_number == booking_of(created).waybill_number
+
+
+async def test_an_order_that_is_not_there_has_no_track() -> None:
+    """Nor has another tenant's."""
+    async with house(ALPHA) as scene:
+        created = await scene.create()
+        order_id = created.order.order.order_id
+        with pytest.raises(TrackNotFound):
+            await scene.tracks.of_order(OTHER_TENANT, order_id, max_age_s=None, deadline_s=1.0)
+
+
+async def test_bookings_read_again_begin_no_second_life() -> None:
+    """A crash before the position was kept reads them again, also when the parcel has been let go."""
+    async with house(ALPHA) as scene:
+        scene.open_tracks()
+        created = await scene.create()
+        await scene.pass_time(1.0)
+        first = await of_order(scene, created)
+        await scene.tracks.unfollow(TENANT, TrackKey("alpha", first.track.waybill_number))
+        await restart(scene)
+        await scene.store.put_state(OPENED_KEY, b"0")
+        scene.open_tracks()
+        await scene.pass_time(1.0)
+        found = await of_order(scene, created)
+
+    assert (found.track.track_id, found.track.retired) == (first.track.track_id, True)
+
+
+@pytest.mark.parametrize("opened_first", [True, False], ids=["opened before", "read together"])
+async def test_a_cancelled_order_is_followed_no_more(opened_first: bool) -> None:
+    """Whether its booking had been opened before, or booking and cancel are read in one page."""
+    async with house(ALPHA) as scene:
+        if opened_first:
+            scene.open_tracks()
+        created = await scene.create(parcels=PARCELS)
+        await scene.pass_time(1.0)
+        await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
+        if not opened_first:
+            scene.open_tracks()
+        scene.follow()
+        await hours(scene, 6)
+        booking = booking_of(created)
+        numbers = (booking.waybill_number, *booking.sub_waybill_numbers)
+        found = [await scene.store.find_track(TENANT, "alpha", number) for number in numbers]
+
+    assert [each is None or each.track.retired for each in found] == [True] * 3
+    assert scene.network.count("alpha", "track") == 0
+
+
+async def test_a_parcel_asked_for_before_it_was_opened_keeps_its_order() -> None:
+    """A quick caller asks by number first; the track it gets becomes the order's."""
+    async with house(ALPHA) as scene:
+        created = await scene.create()
+        asked = await scene.track(booking_of(created).waybill_number)
+        scene.open_tracks()
+        await scene.pass_time(1.0)
+        found = await of_order(scene, created)
+
+    assert found.track.track_id == asked.track.track_id
+    assert (found.track.order_id, found.track.phone_tail) == (created.order.order.order_id, "4321")
+
+
+async def test_a_carrier_that_cannot_be_asked_is_followed_by_its_pushes_only() -> None:
+    """Its parcels have tracks, which are never due."""
+    async with house(MUTE) as scene:
+        scene.open_tracks()
+        scene.follow()
+        created = await scene.create()
+        await hours(scene, 12)
+        found = await of_order(scene, created)
+
+    assert found.track.next_poll_time is None
+    assert scene.network.count("mute", "track") == 0
+
+
+async def test_a_parcel_that_is_due_is_asked_for_once() -> None:
+    """Not before its time, and then not again until it is due again."""
+    async with house(ALPHA) as scene:
+        scene.open_tracks()
+        scene.follow()
+        created = await scene.create()
+        await hours(scene, 1.9)
+        early = scene.network.count("alpha", "track")
+        scene.network.ledgers["alpha"].scan(booking_of(created).waybill_number, scene.clock.now(), "got")
+        await hours(scene, 0.5)
+        found = await of_order(scene, created)
+
+    assert (early, scene.network.count("alpha", "track")) == (0, 1)
+    assert found.track.status is TrackStatus.PICKED_UP
+
+
+async def test_a_parcel_is_followed_to_its_end_and_let_go() -> None:
+    """After the grace nobody asks any more."""
+    async with house(ALPHA) as scene:
+        scene.open_tracks()
+        scene.follow()
+        created = await scene.create()
+        scene.network.ledgers["alpha"].scan(booking_of(created).waybill_number, scene.clock.now(), "signed")
+        await hours(scene, 30)
+        asked = scene.network.count("alpha", "track")
+        await hours(scene, 30)
+        found = await of_order(scene, created)
+
+    assert (found.track.status, found.track.retired) == (TrackStatus.DELIVERED, True)
+    assert 1 <= asked == scene.network.count("alpha", "track") <= 3
+
+
+async def test_failures_are_put_off_further_and_further() -> None:
+    """A carrier that is down all day is asked a handful of times about a parcel, not each second."""
+    async with house(ALPHA) as scene:
+        await scene.tracks.follow(TENANT, TrackKey("alpha", "A1"))
+        scene.network.always("alpha", "track", unreachable())
+        scene.follow()
+        await hours(scene, 12)
+        found = await scene.track("A1")
+
+    assert 4 <= found.track.failed_polls <= 10
+    assert scene.heard.polls == ["alpha FAILED"] * found.track.failed_polls
+
+
+async def test_an_outage_is_followed_by_no_storm() -> None:
+    """Parcels that failed in one moment come back spread over minutes."""
+    async with house(ALPHA) as scene:
+        for n in range(200):
+            await scene.tracks.follow(TENANT, TrackKey("alpha", f"A{n}"))
+        scene.network.always("alpha", "track", unreachable())
+        scene.follow()
+        await scene.pass_time(2.0)
+        scene.network.always("alpha", "track", None)
+        found = [await scene.track(f"A{n}") for n in range(200)]
+
+    due = sorted(each.track.next_poll_time for each in found if each.track.next_poll_time)
+    assert len(due) == 200
+    assert (due[-1] - due[0]).total_seconds() > 90.0
+    assert len({time.replace(microsecond=0) for time in due}) > 60
+
+
+async def test_a_bounded_number_of_questions_is_under_way() -> None:
+    """A carrier that hangs is not asked about everything that is due."""
+    async with house(ALPHA) as scene:
+        for n in range(AT_ONCE + 50):
+            await scene.tracks.follow(TENANT, TrackKey("alpha", f"A{n}"))
+        scene.network.hold("alpha", "track", 1000)
+        scene.follow()
+        await scene.pass_time(5.0)
+        left = await scene.store.claim_due_tracks(scene.clock.now(), limit=1000)
+        scene.network.release()
+
+    assert len(left) == 50
+
+
+async def test_a_parcel_whose_defect_breaks_its_question_stops_no_other() -> None:
+    """It is reported, and is due again after its lease."""
+    async with house(ALPHA) as scene:
+        await scene.tracks.follow(TENANT, TrackKey("alpha", "A1"))
+        await scene.tracks.follow(TENANT, TrackKey("alpha", "A2"))
+        scene.store.track_faults.append(RuntimeError("a defect"))
+        scene.follow()
+        await scene.pass_time(2.0)
+        first = [await scene.store.find_track(TENANT, "alpha", number) for number in ("A1", "A2")]
+        await scene.pass_time(400.0)
+        later = [await scene.store.find_track(TENANT, "alpha", number) for number in ("A1", "A2")]
+
+    assert sum(found is not None and found.track.observed_time is not None for found in first) == 1
+    assert sum(found is not None and found.track.observed_time is not None for found in later) == 2
+    assert scene.troubles == ["RuntimeError"]
+
+
+async def test_opening_survives_a_store_that_fails_for_a_while() -> None:
+    """It reports, waits and goes on where it was."""
+    async with house(ALPHA) as scene:
+        scene.store.open_faults.append(StoreError("the disk is full"))
+        scene.open_tracks()
+        created = await scene.create()
+        await scene.pass_time(3.0)
+        found = await of_order(scene, created)
+
+    assert found.track.waybill_number == booking_of(created).waybill_number
+    assert scene.troubles == ["StoreError"]
