@@ -121,7 +121,7 @@ def test_latency_delays_the_answer_only(run: Run[Any]) -> None:
     took_s, status = run(work())
 
     assert status == 200
-    assert took_s >= 0.15
+    assert took_s > 0.14  # a loop's timer may fire a hair early
 
 
 def test_faults_aim_at_their_operations(run: Run[Any]) -> None:
