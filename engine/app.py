@@ -18,10 +18,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.api.convert.return_rules import CelReturnRules
 from engine.api.convert.rules import CelRules
 from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
+from engine.api.returns import ReturnServicer
 from engine.api.server import GrpcServer
 from engine.api.tracks import TrackServicer
 from engine.clock import Clock, SystemClock
@@ -36,6 +38,8 @@ from engine.core.pushes import Pushes
 from engine.core.quotes import LivePrices
 from engine.core.reconcile import housekeeping, keep_rates, reconcile, restore_rates
 from engine.core.registry import Registry
+from engine.core.returning import Returning
+from engine.core.returns import Returns
 from engine.core.router import Router
 from engine.core.tracks import Tracks
 from engine.core.watch import Watch
@@ -92,6 +96,7 @@ class Engine:
             prices,
             live_prices=settings.booking.live_prices,
         )
+        self._return_rules = CelReturnRules(settings.return_rule)
         self.watch = Watch(store)
         self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
         self.failed = ""
@@ -134,6 +139,12 @@ class Engine:
                 observer=self.metrics,
             )
             pushes = self._pushes(booker, tracks)
+            returning = Returning(
+                store=self.store,
+                orders=orders,
+                clock=self.clock,
+                hand_over_days=settings.returns.hand_over_days,
+            )
             gate = Gate(
                 tenants_of(settings),
                 self.metrics,
@@ -147,16 +158,17 @@ class Engine:
                 OrderServicer(orders, self.watch, stream_window=settings.server.stream_window),
                 LabelServicer(labels),
                 TrackServicer(tracks, pushes, self.watch, self._registry.manifests),
+                ReturnServicer(self._returns(orders, returning)),
             )
             web = self._ingress(pushes, gate)
             self._observe(booker)
             await self._listen(grpc_server, web)
-            background = self._background(booker, tracks, web)
+            background = self._background(booker, tracks, returning, web)
             logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
             try:
                 yield
             finally:
-                await self._shut_down(grpc_server, booker, web, background)
+                await self._shut_down(grpc_server, booker, returning, web, background)
 
     async def _listen(self, grpc_server: GrpcServer, web: IngressServer) -> None:
         """Take both ports. Raises OSError naming the setting; then neither is kept."""
@@ -200,6 +212,16 @@ class Engine:
             max_open=self.settings.server.max_open_bookings,
         )
 
+    def _returns(self, orders: Orders, returning: Returning) -> Returns:
+        return Returns(
+            store=self.store,
+            orders=orders,
+            returning=returning,
+            rules=self._return_rules,
+            clock=self.clock,
+            observer=self.metrics,
+        )
+
     def _pushes(self, booker: Booker, tracks: Tracks) -> Pushes:
         return Pushes(
             store=self.store,
@@ -234,12 +256,15 @@ class Engine:
 
         self.metrics.before_scrape.append(refresh)
 
-    def _background(self, booker: Booker, tracks: Tracks, web: IngressServer) -> list[asyncio.Task[None]]:
+    def _background(
+        self, booker: Booker, tracks: Tracks, returning: Returning, web: IngressServer
+    ) -> list[asyncio.Task[None]]:
         store = self.settings.store
 
         async def count() -> None:
             while True:
                 self.metrics.order_counts(await self.store.count_by_state())
+                self.metrics.return_counts(await self.store.count_returns())
                 self.metrics.dead_letters().set(await self.store.count_dead_letters())
                 await self.clock.sleep(GAUGE_PERIOD_S)
 
@@ -259,6 +284,7 @@ class Engine:
             count(),
             Opener(self.store, tracks, self.clock, self._tenants).run(_report("opening tracks")),
             follow(self.store, tracks, self.clock, _report("following")),
+            returning.run(self._tenants, _report("returning")),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]
 
@@ -276,6 +302,7 @@ class Engine:
         self,
         grpc_server: GrpcServer,
         booker: Booker,
+        returning: Returning,
         web: IngressServer,
         background: list[asyncio.Task[None]],
     ) -> None:
@@ -296,6 +323,7 @@ class Engine:
         await self._patiently({serving, resting}, ends)
         web.force_exit = True
         booker.cut()
+        await returning.aclose()
         await asyncio.gather(serving, stopping, resting, *others, return_exceptions=True)
 
     async def _patiently(self, jobs: set[asyncio.Task[None]], ends: float) -> None:

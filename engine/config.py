@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -86,6 +86,12 @@ class OutboundSettings(_Section, frozen=True):
     connect_timeout_s: float = 2.0
     allow_plaintext: bool = False
     queue_size: int = 20_000
+
+
+class ReturnSettings(_Section, frozen=True):
+    """How returns are run."""
+
+    hand_over_days: float = 14.0
 
 
 class LabelSettings(_Section, frozen=True):
@@ -162,6 +168,15 @@ class RuleSettings(_Section, frozen=True):
     services: tuple[str, ...] = ()
 
 
+class ReturnRuleSettings(_Section, frozen=True):
+    """A return rule: the first whose CEL expression is true decides."""
+
+    name: str
+    when: str
+    decision: Literal["approve", "review", "reject"]
+    explanation: str = ""
+
+
 class Settings(_Section, frozen=True):
     """The whole file."""
 
@@ -171,10 +186,12 @@ class Settings(_Section, frozen=True):
     booking: BookingSettings = BookingSettings()
     outbound: OutboundSettings = OutboundSettings()
     labels: LabelSettings = LabelSettings()
+    returns: ReturnSettings = ReturnSettings()
     log: LogSettings = LogSettings()
     tenant: tuple[TenantSettings, ...] = ()
     account: tuple[AccountSettings, ...] = ()
     rule: tuple[RuleSettings, ...] = ()
+    return_rule: tuple[ReturnRuleSettings, ...] = ()
 
 
 ENV_PREFIX = "CROSSDOCK_"

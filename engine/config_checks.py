@@ -37,6 +37,7 @@ def cross_checks(settings: Settings) -> list[str]:
     found += _duplicates("account", [a.id for a in settings.account])
     found += _duplicates("tenant", [t.name for t in settings.tenant])
     found += _duplicates("rule", [r.name for r in settings.rule])
+    found += _duplicates("return_rule", [r.name for r in settings.return_rule])
     for tenant in settings.tenant:
         found += [
             f"tenant {tenant.name}: api_key_sha256 holds what is no SHA-256 digest of 64 hex digits "
@@ -89,6 +90,7 @@ def _number_problems(settings: Settings) -> list[str]:
         ("ingress.max_body_bytes", settings.ingress.max_body_bytes, 1024),
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
+        ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
         ("outbound.queue_size", settings.outbound.queue_size, 1),
         ("outbound.connect_timeout_s", settings.outbound.connect_timeout_s, 0.1),
     )

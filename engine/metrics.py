@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
+from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.outbound.observe import LaneKey, LaneSnapshot
 
@@ -49,6 +50,7 @@ class Metrics:
         self.before_scrape: list[Callable[[], None]] = []
         self._grpc_metrics()
         self._order_metrics()
+        self._return_metrics()
         self._carrier_metrics()
         self._store_metrics()
 
@@ -86,6 +88,11 @@ class Metrics:
             "fallbacks_total", "Orders taken over by another carrier.", "from_carrier", "to_carrier", "reason"
         )
         self.worker_failures = self._counter("worker_failures_total", "Booking workers that died.", "error")
+
+    def _return_metrics(self) -> None:
+        self.returns_requested = self._counter("returns_requested_total", "Returns asked for.", "reason", "verdict")
+        self.refunds_due = self._counter("refunds_due_total", "Returns received.", "reason")
+        self.returns = self._gauge("returns", "Returns in the store by state.", "state")
 
     def _carrier_metrics(self) -> None:
         lane = ("carrier", "account", "operation")
@@ -150,6 +157,16 @@ class Metrics:
         """See OrdersObserver."""
         self.orders_refused(reason).inc()
 
+    # ReturnsObserver
+
+    def return_requested(self, reason: ReturnReason, verdict: Verdict) -> None:
+        """See ReturnsObserver."""
+        self.returns_requested(reason.value, verdict.value).inc()
+
+    def refund_due(self, reason: ReturnReason) -> None:
+        """See ReturnsObserver."""
+        self.refunds_due(reason.value).inc()
+
     # TrackObserver
 
     def events_kept(self, carrier: str, source: TrackSource, new: int, unknown: int) -> None:
@@ -172,6 +189,11 @@ class Metrics:
         """Set the gauge of stored orders, zero for states nobody is in."""
         for state in OrderState:
             self.orders(state.value).set(counts.get(state, 0))
+
+    def return_counts(self, counts: dict[ReturnState, int]) -> None:
+        """Set the gauge of stored returns, zero for states nobody is in."""
+        for state in ReturnState:
+            self.returns(state.value).set(counts.get(state, 0))
 
     def lane_snapshots(self, snapshots: Iterable[LaneSnapshot]) -> None:
         """Set the lanes' gauges; done at scrape time, so that calls pay nothing for them."""

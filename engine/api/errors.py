@@ -59,14 +59,14 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
                 code_pb2.ALREADY_EXISTS,
                 error,
                 "IDEMPOTENCY_KEY_REUSED",
-                {"key": error.key, "orderId": error.order_id},
-                _resource(error.order_id),
+                {"key": error.key, f"{error.what}Id": error.held_id},
+                _resource(error.held_id, error.what.capitalize()),
             )
         case errors.OrderNotFound():
             details = _resource(error.key)
             return _status(code_pb2.NOT_FOUND, error, "ORDER_NOT_FOUND", {"orderId": error.key}, details)
         case errors.TrackNotFound():
-            details = error_details_pb2.ResourceInfo(resource_type="crossdock.v1.Track", resource_name=error.key)
+            details = _resource(error.key, "Track")
             return _status(code_pb2.NOT_FOUND, error, "TRACK_NOT_FOUND", {"waybillNumber": error.key}, details)
         case errors.PushNotGenuine():
             return _status(code_pb2.PERMISSION_DENIED, error, "PUSH_REFUSED", {"account": error.account_id})
@@ -77,7 +77,21 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
             return _not_cancellable(error)
         case errors.LabelUnavailable():
             return _label(error)
-    return _engine_status(error)
+    return _return_status(error) or _engine_status(error)
+
+
+def _return_status(error: BaseException) -> status_pb2.Status | None:
+    match error:
+        case errors.ReturnNotFound():
+            details = _resource(error.return_id, "Return")
+            return _status(code_pb2.NOT_FOUND, error, "RETURN_NOT_FOUND", {"returnId": error.return_id}, details)
+        case errors.ReturnInvalid():
+            wide = [FieldViolation(f"return_shipment.{v.field}", v.description, v.remedy) for v in error.violations]
+            return _invalid("RETURN_INVALID", "; ".join(map(str, wide)), wide)
+        case errors.ReturnStateWrong():
+            facts = {"returnId": error.record.return_id, "state": str(error.record.state)}
+            return _status(code_pb2.FAILED_PRECONDITION, error, "RETURN_STATE_WRONG", facts)
+    return None
 
 
 def _engine_status(error: BaseException) -> status_pb2.Status | None:
@@ -178,8 +192,8 @@ def _label(error: errors.LabelUnavailable) -> status_pb2.Status:
     return _status(code_pb2.FAILED_PRECONDITION, error, "LABEL_UNPRINTABLE", facts, bad)
 
 
-def _resource(name: str) -> error_details_pb2.ResourceInfo:
-    return error_details_pb2.ResourceInfo(resource_type="crossdock.v1.Order", resource_name=name)
+def _resource(name: str, kind: str = "Order") -> error_details_pb2.ResourceInfo:
+    return error_details_pb2.ResourceInfo(resource_type=f"crossdock.v1.{kind}", resource_name=name)
 
 
 def _retry(delay_s: float) -> error_details_pb2.RetryInfo:

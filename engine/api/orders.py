@@ -12,9 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
 from crossdock_sdk import Address, Contact, Party
 from engine.api import validation
-from engine.api.convert.candidates import write_candidate, write_event
+from engine.api.convert.candidates import KINDS_READ, write_candidate, write_event
 from engine.api.convert.orders import STATES_READ, read_draft, write_address, write_order
-from engine.api.convert.values import from_timestamp, is_valid
+from engine.api.convert.values import NO_TIME, from_timestamp, is_valid
 from engine.api.errors import RequestInvalid
 from engine.api.gate import Caller, current, status_or_defect
 from engine.core.errors import WatcherTooSlow
@@ -30,7 +30,6 @@ pb = order_service_pb2
 SLOW_READER_S = 60.0
 """A watcher whose connection takes nothing for so long is cut; it resumes from its cursor."""
 
-NO_TIME = ("is no time of the years 1 to 9999", "write seconds since 1970 and 0 to 999999999 nanoseconds")
 NOBODY = Party(Contact("", ""), Address())
 
 
@@ -140,6 +139,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         wanted = WatchFilter(
             states=frozenset(STATES_READ[s] for s in request.states if s in STATES_READ),
             carriers=frozenset(request.carriers),
+            kinds=frozenset(KINDS_READ[k] for k in request.kinds if k in KINDS_READ),
         )
         cursor = request.cursor
         async for seen in self._watch.orders(current.get().tenant, cursor, wanted):

@@ -15,6 +15,8 @@ from crossdock.v1 import (
     label_service_pb2_grpc,
     order_service_pb2,
     order_service_pb2_grpc,
+    return_service_pb2,
+    return_service_pb2_grpc,
     track_service_pb2,
     track_service_pb2_grpc,
 )
@@ -22,6 +24,7 @@ from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
 from engine.api.reflection import SymbolPool
+from engine.api.returns import ReturnServicer
 from engine.api.tracks import TrackServicer
 from engine.config import ServerSettings
 
@@ -50,7 +53,13 @@ class GrpcServer:
     """One listener. `start`, then `stop` once."""
 
     def __init__(
-        self, settings: ServerSettings, gate: Gate, orders: OrderServicer, labels: LabelServicer, tracks: TrackServicer
+        self,
+        settings: ServerSettings,
+        gate: Gate,
+        orders: OrderServicer,
+        labels: LabelServicer,
+        tracks: TrackServicer,
+        returns: ReturnServicer,
     ) -> None:
         self._settings = settings
         self._gate = gate
@@ -64,10 +73,16 @@ class GrpcServer:
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(orders, self._server)
         label_service_pb2_grpc.add_LabelServiceServicer_to_server(labels, self._server)
         track_service_pb2_grpc.add_TrackServiceServicer_to_server(tracks, self._server)
+        return_service_pb2_grpc.add_ReturnServiceServicer_to_server(returns, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services = tuple(
             service.full_name
-            for file in (order_service_pb2.DESCRIPTOR, label_service_pb2.DESCRIPTOR, track_service_pb2.DESCRIPTOR)
+            for file in (
+                order_service_pb2.DESCRIPTOR,
+                label_service_pb2.DESCRIPTOR,
+                track_service_pb2.DESCRIPTOR,
+                return_service_pb2.DESCRIPTOR,
+            )
             for service in file.services_by_name.values()
         )
         if settings.reflection:

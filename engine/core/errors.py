@@ -12,6 +12,7 @@ UseCaseError
     WatcherTooSlow          resume from its cursor
     PageTokenInvalid
     TrackNotFound, PushNotGenuine
+    ReturnNotFound, ReturnInvalid, ReturnStateWrong
     LabelUnavailable        a label cannot be made
 """
 
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderRecord
+from engine.core.policy.return_records import ReturnRecord
 from engine.core.policy.routing import Considered
 
 
@@ -49,15 +51,16 @@ class NoEligibleCarrier(UseCaseError):
 
 
 class KeyReused(UseCaseError):
-    """`request_id` or the reference was used before with another body."""
+    """`request_id` or the reference was used before with another body. `what` holds it: an order, a return."""
 
-    def __init__(self, key: str, order: OrderRecord) -> None:
+    def __init__(self, key: str, what: str, held_id: str, state: str) -> None:
         super().__init__(
-            f"{key} was used before for another order ({order.order_id}, {order.state}); "
-            "use a new value, or repeat the first request unchanged to get that order"
+            f"{key} was used before for another {what} ({held_id}, {state}); "
+            f"use a new value, or repeat the first request unchanged to get that {what}"
         )
         self.key = key
-        self.order_id = order.order_id
+        self.what = what
+        self.held_id = held_id
 
 
 class OrderNotFound(UseCaseError):
@@ -69,10 +72,10 @@ class OrderNotFound(UseCaseError):
 
 
 class OrderNotBooked(UseCaseError):
-    """The order has no waybill (yet, or any more)."""
+    """The order has no waybill (yet, or any more), which `what` needs."""
 
-    def __init__(self, order: OrderRecord) -> None:
-        super().__init__(f"order {order.order_id} is {order.state}, labels need BOOKED; watch it or get it again")
+    def __init__(self, order: OrderRecord, what: str = "labels") -> None:
+        super().__init__(f"order {order.order_id} is {order.state}, {what} need BOOKED; watch it or get it again")
         self.order_id = order.order_id
         self.state = order.state
 
@@ -141,6 +144,33 @@ class PushNotGenuine(UseCaseError):
     def __init__(self, account_id: str, reason: str) -> None:
         super().__init__(f"the push for account {account_id} was refused: {reason}; pass it on byte for byte")
         self.account_id = account_id
+
+
+class ReturnNotFound(UseCaseError):
+    """The tenant has no such return."""
+
+    def __init__(self, return_id: str) -> None:
+        super().__init__(f"there is no return {return_id}; check the id, or list the returns of its order")
+        self.return_id = return_id
+
+
+class ReturnInvalid(UseCaseError):
+    """What is to come back is not what was sent. Nothing was stored."""
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        super().__init__("; ".join(map(str, violations)))
+        self.violations = tuple(violations)
+
+
+class ReturnStateWrong(UseCaseError):
+    """The return stands where this cannot be done with it."""
+
+    def __init__(self, record: ReturnRecord, done: str, possible: Sequence[str]) -> None:
+        super().__init__(
+            f"return {record.return_id} is {record.state} and cannot be {done}; that is possible while it is "
+            f"{' or '.join(possible)}"
+        )
+        self.record = record
 
 
 class LabelUnavailable(UseCaseError):

@@ -21,8 +21,8 @@ from engine.core.errors import (
     OrderNotCancellable,
     OrderNotFound,
     Overloaded,
-    PageTokenInvalid,
 )
+from engine.core.paging import page_of, read_token, write_token
 from engine.core.policy import booking as policy
 from engine.core.policy import transitions
 from engine.core.policy.records import (
@@ -42,8 +42,6 @@ from engine.crash import crash_point
 from engine.outbound.outbound import Outbound
 from engine.store.port import AcceptKind, Idempotency, OrderFilter, Store
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 500
 OVERLOAD_RETRY_S = 1.0
 _NOBODY = Party(Contact("", ""), Address())
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -122,7 +120,8 @@ class Orders:
         if accepted.kind in (AcceptKind.REQUEST_ID_REUSED, AcceptKind.REFERENCE_REUSED):
             key = "request_id" if accepted.kind is AcceptKind.REQUEST_ID_REUSED else "order.reference"
             self._observer.order_refused("IDEMPOTENCY_KEY_REUSED")
-            raise KeyReused(key, accepted.order.order)
+            held = accepted.order.order
+            raise KeyReused(key, "order", held.order_id, held.state)
         replayed = accepted.kind is AcceptKind.REPLAYED
         self._observer.order_accepted(replayed)
         crash_point("order_committed")
@@ -157,12 +156,12 @@ class Orders:
         self, tenant: str, order_filter: OrderFilter, *, page_size: int, page_token: str
     ) -> tuple[list[LoadedOrder], str]:
         """A page of orders and the token of the next. Raises PageTokenInvalid."""
-        size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
-        after = _read_token(page_token, order_filter) if page_token else ""
+        size = page_of(page_size)
+        after = read_token(page_token, order_filter)
         orders = await self._store.list_orders(tenant, order_filter, after=after, limit=size + 1)
         more = len(orders) > size
         orders = orders[:size]
-        return orders, _token(orders[-1].order.order_id, order_filter) if more else ""
+        return orders, write_token(orders[-1].order.order_id, order_filter) if more else ""
 
     async def cancel(self, tenant: str, order_id: str, *, deadline_s: float) -> LoadedOrder:
         """Ask for a cancel and wait for it. Raises OrderNotFound, OrderNotCancellable."""
@@ -232,18 +231,3 @@ def body_hash(draft: OrderDraft, *, from_warehouse: bool = False) -> bytes:
     if from_warehouse:
         draft = replace(draft, shipper=_NOBODY)
     return hashlib.blake2b(_encode(draft), digest_size=16).digest()
-
-
-def _token(order_id: str, order_filter: OrderFilter) -> str:
-    return f"{order_id}.{_filter_digest(order_filter)}"
-
-
-def _read_token(token: str, order_filter: OrderFilter) -> str:
-    order_id, _, digest = token.rpartition(".")
-    if len(order_id) != 36 or digest != _filter_digest(order_filter):
-        raise PageTokenInvalid
-    return order_id
-
-
-def _filter_digest(order_filter: OrderFilter) -> str:
-    return hashlib.blake2b(_encode(replace(order_filter)), digest_size=6).hexdigest()

@@ -14,7 +14,7 @@ import msgspec
 
 from crossdock_sdk.tracking import Milestone, TrackStatus
 from engine.core.errors import CursorExpired, CursorInvalid
-from engine.core.policy.records import Event, NewEvent, OrderState
+from engine.core.policy.records import Event, EventKind, NewEvent, OrderState
 from engine.core.policy.track_records import NumberedNews, TrackNews
 from engine.store.port import Store
 
@@ -27,10 +27,17 @@ class WatchFilter(msgspec.Struct, frozen=True):
 
     states: frozenset[OrderState] = frozenset()
     carriers: frozenset[str] = frozenset()
+    kinds: frozenset[EventKind] = frozenset()
 
     def matches(self, event: NewEvent) -> bool:
         """Whether a watcher wants this event."""
-        return (not self.states or event.state in self.states) and (not self.carriers or event.carrier in self.carriers)
+        # A state is reached by an order, never by a return of its goods: those have to be asked for by kind.
+        in_state = bool(self.kinds) if event.return_id else event.state in self.states
+        return (
+            (not self.states or in_state)
+            and (not self.kinds or event.kind in self.kinds)
+            and (not self.carriers or event.carrier in self.carriers)
+        )
 
 
 class TrackFilter(msgspec.Struct, frozen=True):

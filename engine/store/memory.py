@@ -1,6 +1,7 @@
 """MemoryStore: the store's complete twin without a disk, for tests, demos and `--store memory`.
 
-Every method does its work in one go in the event loop, so each is atomic by itself. Tracks stand in `memory_tracks`.
+Every method does its work in one go in the event loop, so each is atomic by itself. Tracks stand in `memory_tracks`,
+returns in `memory_returns`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.core.policy.records import (
     StoredLabel,
 )
 from engine.store.listeners import tell_all
-from engine.store.memory_tracks import MemoryTracks
+from engine.store.memory_returns import MemoryReturns
 from engine.store.port import (
     Accepted,
     AcceptKind,
@@ -55,7 +56,7 @@ class _HeldKey(NamedTuple):
     create_time: datetime
 
 
-class MemoryStore(MemoryTracks):
+class MemoryStore(MemoryReturns):
     """See `engine.store.port.Store` for what every method promises; dies with the process."""
 
     def __init__(self) -> None:
@@ -277,6 +278,9 @@ class MemoryStore(MemoryTracks):
                 del self._by_reference[before.account_id, before.reference, before.number]
             kept[attempt.number] = attempt
             self._by_reference[attempt.account_id, attempt.reference, attempt.number] = order_id
+
+    def _has_order(self, order_id: str) -> bool:
+        return order_id in self._orders
 
     def _append(self, events: Sequence[NewEvent]) -> None:
         new = [Event(self._last_sequence + i, event) for i, event in enumerate(events, start=1)]

@@ -27,6 +27,7 @@ from engine.core.policy.records import (
     OrderState,
     StoredLabel,
 )
+from engine.store.return_port import ReturnStore
 from engine.store.track_port import TrackStore
 
 
@@ -89,8 +90,11 @@ class OrderFilter(msgspec.Struct, frozen=True):
     created_before: datetime | None = None
 
 
-class Store(TrackStore, Protocol):
-    """See the module's docstring for what every method promises; tracks stand in `engine.store.track_port`."""
+class Store(TrackStore, ReturnStore, Protocol):
+    """See the module's docstring for what every method promises.
+
+    Tracks stand in `engine.store.track_port`, returns in `engine.store.return_port`.
+    """
 
     async def accept(
         self,

@@ -17,6 +17,7 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
+from engine.core.policy.return_records import ReturnRecord
 from engine.core.policy.track_records import TrackRecord
 from engine.store.port import AcceptKind, Idempotency, StoreError
 from engine.store.track_port import TrackChange
@@ -128,3 +129,33 @@ def stale_track_text(change: TrackRecord, version: int) -> str:
 def missing_track_text(track: TrackRecord) -> str:
     """Why a step of a track that this tenant does not have is refused."""
     return f"track {track.track_id} is not in the store for its tenant: open it first"
+
+
+def check_return_step(record: ReturnRecord, events: Sequence[NewEvent]) -> None:
+    """Refuse a step whose parts do not belong together. Raises StoreError."""
+    for field in ("create_time", "update_time"):
+        to_us(getattr(record, field), field)
+    if record.due_time is not None:
+        to_us(record.due_time, "due_time")
+    for event in events:
+        to_us(event.time, "time")
+        if event.tenant != record.tenant or event.return_id != record.return_id:
+            raise StoreError(
+                f"events: {event.kind} is not about return {record.return_id} of its tenant: "
+                "write it with its own return"
+            )
+
+
+def more_returns_text(record: ReturnRecord) -> str:
+    """Why a return is not opened, given that others came in between."""
+    return f"order {record.wish.order_id} has other returns than were seen: read them again"
+
+
+def stale_return_text(record: ReturnRecord, version: int) -> str:
+    """Why a step of a return is refused, given what is stored."""
+    return f"return {record.return_id} is at version {version}, not {record.version}: read it again"
+
+
+def missing_return_text(record: ReturnRecord) -> str:
+    """Why a step of a return that this tenant does not have is refused."""
+    return f"return {record.return_id} is not in the store for its tenant: open it first"

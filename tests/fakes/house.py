@@ -20,11 +20,14 @@ from engine.core.orders import Created, Orders
 from engine.core.policy.booking import Rules
 from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.records import AttemptRecord, Event, LoadedOrder, OrderDraft, OrderState
+from engine.core.policy.return_records import ReturnReason, Verdict
 from engine.core.policy.routing import AccountFacts
 from engine.core.policy.track_records import LoadedTrack, NumberedNews, TrackSource
 from engine.core.pushes import Pushes
 from engine.core.quotes import LivePrices
 from engine.core.reconcile import reconcile
+from engine.core.returning import Returning
+from engine.core.returns import NoReturnRules, ReturnRules, Returns
 from engine.core.router import NoRules, Router, RuleEngine
 from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Watch
@@ -61,6 +64,7 @@ class Heard:
         self.pushes: list[str] = []
         self.polls: list[str] = []
         self.kept: list[tuple[str, int, int]] = []
+        self.returns: list[str] = []
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """See BookingObserver."""
@@ -98,6 +102,14 @@ class Heard:
         """See TrackObserver."""
         self.polls.append(f"{carrier} {outcome}")
 
+    def return_requested(self, reason: ReturnReason, verdict: Verdict) -> None:
+        """See ReturnsObserver."""
+        self.returns.append(f"{reason} {verdict}")
+
+    def refund_due(self, reason: ReturnReason) -> None:
+        """See ReturnsObserver."""
+        self.returns.append(f"{reason} REFUND")
+
 
 class House:
     """One store and one network; `start` is a new engine process on them, `crash` its sudden end."""
@@ -115,6 +127,7 @@ class House:
         self._max_open = max_open
         self._live_prices = live_prices
         self._workers: asyncio.Task[None] | None = None
+        self.return_rules: ReturnRules = NoReturnRules()
 
     async def start(self) -> None:
         """A new engine process. Earlier ones must have crashed."""
@@ -169,6 +182,15 @@ class House:
             clock=self.clock,
             observer=self.heard,
         )
+        self.returning = Returning(store=self.store, orders=self.orders, clock=self.clock, hand_over_days=14.0)
+        self.returns = Returns(
+            store=self.store,
+            orders=self.orders,
+            returning=self.returning,
+            rules=self.return_rules,
+            clock=self.clock,
+            observer=self.heard,
+        )
         self.pushes = Pushes(
             store=self.store,
             booker=self.booker,
@@ -185,6 +207,10 @@ class House:
         opener = Opener(self.store, self.tracks, self.clock, (TENANT, OTHER_TENANT))
         self.group.create_task(opener.run(self._trouble))
 
+    def carry_returns(self) -> None:
+        """Run the loop that carries returns on, until the engine ends."""
+        self.group.create_task(self.returning.run((TENANT, OTHER_TENANT), self._trouble))
+
     def follow(self) -> None:
         """Run the loop that asks about parcels that are due, until the engine ends."""
         self.group.create_task(follow(self.store, self.tracks, self.clock, self._trouble))
@@ -199,6 +225,7 @@ class House:
             self._workers.cancel()
             with suppress(asyncio.CancelledError):
                 await self._workers
+        await self.returning.aclose()
         await self.outbound.aclose()
 
     async def run(self, awaitable: Awaitable[T], *, limit_s: float = 600.0) -> T:

@@ -1,4 +1,4 @@
-"""Rows of the booking state machine for tests: one order, attempts in any state, short to write."""
+"""Rows of the state machines for tests: one order, attempts and returns in any state, short to write."""
 
 from __future__ import annotations
 
@@ -16,9 +16,19 @@ from engine.core.policy.records import (
     OrderState,
     RoutingWish,
 )
+from engine.core.policy.return_records import (
+    Decision,
+    ReturnItem,
+    ReturnReason,
+    ReturnRecord,
+    ReturnState,
+    ReturnWish,
+    Verdict,
+)
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 ORDER_ID = "01939b1e-0000-7000-8000-000000000001"
+RETURN_ID = "01939b1e-0000-7000-8000-00000000000a"
 PARTY = Party(Contact("欧阳小满", "13987654321"), Address("CN", "广东省", "深圳市", "福田区", street="建设街357号"))
 
 
@@ -74,3 +84,19 @@ def loaded(*attempts: AttemptRecord, **fields: Any) -> LoadedOrder:
 def booking(number: int = 1, carrier: str = "alpha", **fields: Any) -> BookingRecord:
     """The booking of an attempt."""
     return BookingRecord(number, carrier, f"{carrier}-1", "std", "Standard", "W1", NOW, **fields)
+
+
+def a_return(state: ReturnState = ReturnState.APPROVED, **fields: Any) -> ReturnRecord:
+    """A return in this state; keyword arguments replace fields."""
+    values: dict[str, Any] = {
+        "return_id": RETURN_ID,
+        "tenant": "acme",
+        "wish": ReturnWish(ORDER_ID, ReturnReason.DAMAGED, note="盒子压坏了"),
+        "items": (ReturnItem("", "红茶", 1),),
+        "order_reference": "A1",
+        "decision": Decision(Verdict.APPROVE),
+        "create_time": NOW,
+        "update_time": NOW,
+        **fields,
+    }
+    return ReturnRecord(state=state, **values)

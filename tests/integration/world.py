@@ -19,7 +19,12 @@ import httpx
 import msgspec
 import structlog
 
-from crossdock.v1 import label_service_pb2_grpc, order_service_pb2_grpc, track_service_pb2_grpc
+from crossdock.v1 import (
+    label_service_pb2_grpc,
+    order_service_pb2_grpc,
+    return_service_pb2_grpc,
+    track_service_pb2_grpc,
+)
 from crossdock_sdk.simulator import CarrierSimulator, Ledger
 from crossdock_sdk.simulator.server import SimulatorServer
 from engine import log
@@ -50,10 +55,12 @@ class Caller:
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.labels = label_service_pb2_grpc.LabelServiceStub(channel)
         self.tracks = track_service_pb2_grpc.TrackServiceStub(channel)
+        self.returns = return_service_pb2_grpc.ReturnServiceStub(channel)
 
     def __getattr__(self, method: str) -> Any:
         """`caller.GetOrder(request)` calls it with the key; keyword arguments go through."""
-        stub = next((each for each in (self.orders, self.labels) if hasattr(each, method)), self.tracks)
+        others = (self.orders, self.labels, self.returns)
+        stub = next((each for each in others if hasattr(each, method)), self.tracks)
         rpc = getattr(stub, method)
 
         def call(*request: object, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from engine.core.policy.routing import Considered
 KINDS: dict[EventKind, order_service_pb2.OrderEvent.Kind.ValueType] = {
     kind: order_service_pb2.OrderEvent.Kind.Value(f"KIND_{kind}") for kind in EventKind
 }
+KINDS_READ = {number: kind for kind, number in KINDS.items()}
 Source = order_service_pb2.Candidate.PriceSource
 
 
@@ -44,6 +45,7 @@ def write_event(event: NewEvent) -> order_service_pb2.OrderEvent:
         carrier=event.carrier,
         waybill_number=event.waybill_number,
         reason=event.reason,
+        return_id=event.return_id,
     )
     to_timestamp(event.time, message.event_time)
     return message

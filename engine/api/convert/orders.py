@@ -109,7 +109,7 @@ def write_order(loaded: LoadedOrder) -> core_pb2.Order:
     for attempt in loaded.attempts:
         _write_attempt(order.attempts.add(), attempt)
     if record.failure is not None:
-        _write_failure(order.failure, record.failure)
+        write_failure(order.failure, record.failure)
     to_timestamp(record.create_time, order.create_time)
     to_timestamp(record.update_time, order.update_time)
     return order
@@ -292,7 +292,8 @@ def _write_attempt(message: core_pb2.Attempt, attempt: AttemptRecord) -> None:
         to_duration((attempt.end_time - attempt.start_time).total_seconds(), message.duration)
 
 
-def _write_failure(message: core_pb2.Failure, failure: Failure) -> None:
+def write_failure(message: core_pb2.Failure, failure: Failure) -> None:
+    """Why an order or a return failed, into `message`."""
     message.reason = failure.reason
     message.message = failure.message
     message.remedy = failure.remedy

@@ -8,6 +8,7 @@ A rule that fails at run time excludes every carrier with its text: never taken 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from cel_expr_python import cel
 
@@ -22,6 +23,21 @@ LONGEST_RULE = 4096
 MOST_RULES = 500
 
 
+class _Conditional(Protocol):
+    """A configured rule of any kind."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def when(self) -> str:
+        """Its condition, in CEL."""
+
+
+R = TypeVar("R", bound=_Conditional)
+
+
 class CelRules:
     """The configured rules, compiled. Implements `core.router.RuleEngine`."""
 
@@ -34,15 +50,9 @@ class CelRules:
             },
             container="crossdock.v1",
         )
-        problems = [f"rule: {len(rules)} rules; at most {MOST_RULES} are allowed"] if len(rules) > MOST_RULES else []
-        self._rules = []
-        for rule in rules:
-            try:
-                self._rules.append((rule, self._compile(rule)))
-            except ValueError as error:
-                problems.append(f"rule {rule.name}: when: {error}")
-        if problems:
-            raise ConfigError(problems)
+        self._rules = compile_rules(
+            self._env, "rule", rules, "see the fields of Order in proto/crossdock/v1/core.proto"
+        )
 
     def effects(self, draft: OrderDraft) -> tuple[RuleEffect, ...]:
         """See RuleEngine."""
@@ -59,25 +69,40 @@ class CelRules:
         for rule, expression in self._rules:
             value = expression.eval(activation)
             if value.type() == cel.Type.ERROR:
-                found.append(RuleEffect(rule.name, failed=_failure(str(value.value()))))
+                found.append(RuleEffect(rule.name, failed=failure_text(str(value.value()))))
             elif value.value() is True:
                 found.append(RuleEffect(rule.name, rule.only, rule.prefer, rule.exclude, rule.services))
         return tuple(found)
 
-    def _compile(self, rule: RuleSettings) -> cel.Expression:
-        if len(rule.when) > LONGEST_RULE:
-            raise ValueError(f"has {len(rule.when)} characters; at most {LONGEST_RULE} are allowed")
+
+def compile_rules(env: cel.Env, section: str, rules: Sequence[R], hint: str) -> list[tuple[R, cel.Expression]]:
+    """Each rule with its condition. Raises ConfigError with every problem; `hint` says where the fields stand."""
+    problems = [f"{section}: {len(rules)} rules; at most {MOST_RULES} are allowed"] if len(rules) > MOST_RULES else []
+    compiled = []
+    for rule in rules:
         try:
-            expression = self._env.compile(rule.when)
-        except Exception as error:  # the binding raises RuntimeError for every mistake in a rule
-            text = str(error).split("=== Source Location ===")[0].strip()
-            raise ValueError(f"{text}; see the fields of Order in proto/crossdock/v1/core.proto") from error
-        if expression.return_type() != cel.Type.BOOL:
-            raise ValueError(f"gives {expression.return_type().name()}, a rule must be true or false")
-        return expression
+            compiled.append((rule, _compile(env, rule.when, hint)))
+        except ValueError as error:
+            problems.append(f"{section} {rule.name}: when: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return compiled
 
 
-def _failure(text: str) -> str:
+def _compile(env: cel.Env, when: str, hint: str) -> cel.Expression:
+    if len(when) > LONGEST_RULE:
+        raise ValueError(f"has {len(when)} characters; at most {LONGEST_RULE} are allowed")
+    try:
+        expression = env.compile(when)
+    except Exception as error:  # the binding raises RuntimeError for every mistake in a rule
+        text = str(error).split("=== Source Location ===")[0].strip()
+        raise ValueError(f"{text}; {hint}") from error
+    if expression.return_type() != cel.Type.BOOL:
+        raise ValueError(f"gives {expression.return_type().name()}, a rule must be true or false")
+    return expression
+
+
+def failure_text(text: str) -> str:
     """What went wrong, without the value it went wrong with: that may be a name or a phone.
 
     CEL writes `CODE: what: value`.

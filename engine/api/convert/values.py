@@ -12,6 +12,9 @@ _SECOND = timedelta(seconds=1)
 # timestamp.proto: from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, which is also what `datetime` holds.
 _FIRST_S, _LAST_S, _LAST_NANO = -62_135_596_800, 253_402_300_799, 999_999_999
 
+NO_TIME = ("is no time of the years 1 to 9999", "write seconds since 1970 and 0 to 999999999 nanoseconds")
+"""What is wrong with a timestamp that is not valid, and the remedy."""
+
 
 def to_timestamp(time: datetime, message: Timestamp) -> None:
     """Write an aware time into `message`."""

@@ -152,7 +152,7 @@ class AttemptRecord(msgspec.Struct, frozen=True):
 
 
 class EventKind(StrEnum):
-    """What happened to an order, for watchers."""
+    """What happened to an order, or to a return of its goods, for watchers."""
 
     ORDER_ACCEPTED = "ORDER_ACCEPTED"
     ORDER_BOOKED = "ORDER_BOOKED"
@@ -162,10 +162,23 @@ class EventKind(StrEnum):
     ORDER_FAILED = "ORDER_FAILED"
     ORDER_CANCELLING = "ORDER_CANCELLING"
     ORDER_CANCELLED = "ORDER_CANCELLED"
+    RETURN_REQUESTED = "RETURN_REQUESTED"
+    RETURN_APPROVED = "RETURN_APPROVED"
+    RETURN_REJECTED = "RETURN_REJECTED"
+    RETURN_BOOKED = "RETURN_BOOKED"
+    RETURN_FAILED = "RETURN_FAILED"
+    RETURN_IN_TRANSIT = "RETURN_IN_TRANSIT"
+    RETURN_ARRIVED = "RETURN_ARRIVED"
+    RETURN_CANCELLED = "RETURN_CANCELLED"
+    RETURN_EXPIRED = "RETURN_EXPIRED"
+    REFUND_DUE = "REFUND_DUE"
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event about to be committed; the store gives it its sequence number."""
+    """An event about to be committed; the store gives it its sequence number.
+
+    return_id: the return it is about, "" for what happens to the order itself.
+    """
 
     tenant: str
     order_id: str
@@ -176,6 +189,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     carrier: str = ""
     waybill_number: str = ""
     reason: str = ""
+    return_id: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):

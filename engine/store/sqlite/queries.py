@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace
+
+import msgspec
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -20,8 +23,13 @@ def split_named(text: str) -> dict[str, str]:
     return queries
 
 
-_FILES = ("queries.sql", "track_queries.sql")
+_FILES = ("queries.sql", "track_queries.sql", "return_queries.sql")
 _TEXT = "\n".join(files(__package__).joinpath(name).read_text("utf-8") for name in _FILES)
 
 SQL = SimpleNamespace(**split_named(_TEXT))
 """`SQL.get_order` and so on. APSW keeps the prepared form of each text."""
+
+
+def json_list(values: Sequence[str]) -> str | None:
+    """A list for json_each, None for no choice at all."""
+    return msgspec.json.encode(values).decode() if values else None

@@ -1,7 +1,7 @@
 """SqliteStore: the port over one SQLite file. A thin async shell: encode, queue, await, decode.
 
 Reads by key run in the event loop's thread (microseconds, indexed), long ones in reader threads. Tracks stand in
-`tracks`.
+`tracks`, returns in `returns`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ from engine.store.rules import check_step, to_us
 from engine.store.sqlite import writes
 from engine.store.sqlite.connection import FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
-from engine.store.sqlite.queries import SQL
+from engine.store.sqlite.queries import SQL, json_list
 from engine.store.sqlite.reading import Reads, fetch
+from engine.store.sqlite.returns import ReturnRows, SqliteReturns
 from engine.store.sqlite.rows import Row, Rows
 from engine.store.sqlite.track_rows import TrackRows
 from engine.store.sqlite.tracks import SqliteTracks
@@ -50,7 +51,7 @@ from engine.store.sqlite.writer import Writer, end_process
 _CODEC_CHECK = b"crossdock codec check"
 
 
-class SqliteStore(SqliteTracks):
+class SqliteStore(SqliteTracks, SqliteReturns):
     """See `engine.store.port.Store` for what every method promises."""
 
     def __init__(
@@ -68,6 +69,7 @@ class SqliteStore(SqliteTracks):
         self._rows = Rows(codec)
         self._listeners: list[Callable[[Collection[Event]], None]] = []
         self._track_rows = TrackRows(codec)
+        self._return_rows = ReturnRows(codec)
         self._news_listeners = []
         self._reads = Reads(path)
         self._writer = Writer(
@@ -169,8 +171,8 @@ class SqliteStore(SqliteTracks):
         row: Row = (
             tenant,
             after,
-            _json_list(wanted.states),
-            _json_list(wanted.carriers),
+            json_list(wanted.states),
+            json_list(wanted.carriers),
             to_us(wanted.created_after, "created_after") if wanted.created_after else None,
             to_us(wanted.created_before, "created_before") if wanted.created_before else None,
             max(limit, 0),
@@ -311,7 +313,3 @@ def _check_codec(connection: apsw.Connection, codec: Codec) -> None:
         raise StoreUnsafe(
             "the store was written with another master key, or without one: configure the key it was written with"
         )
-
-
-def _json_list(values: Sequence[str]) -> str | None:
-    return msgspec.json.encode(values).decode() if values else None

@@ -41,7 +41,11 @@ KNOWN: dict[str, tuple[Exception, int, str]] = {
     "request": (RequestInvalid([VIOLATION]), code_pb2.INVALID_ARGUMENT, "REQUEST_INVALID"),
     "order": (errors.OrderInvalid([VIOLATION]), code_pb2.INVALID_ARGUMENT, "ORDER_INVALID"),
     "nobody": (errors.NoEligibleCarrier([CANDIDATE]), code_pb2.FAILED_PRECONDITION, "NO_ELIGIBLE_CARRIER"),
-    "key": (errors.KeyReused("request_id", record()), code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED"),
+    "key": (
+        errors.KeyReused("request_id", "order", record().order_id, record().state),
+        code_pb2.ALREADY_EXISTS,
+        "IDEMPOTENCY_KEY_REUSED",
+    ),
     "absent": (errors.OrderNotFound("o-2"), code_pb2.NOT_FOUND, "ORDER_NOT_FOUND"),
     "unbooked": (errors.OrderNotBooked(record()), code_pb2.FAILED_PRECONDITION, "ORDER_NOT_BOOKED"),
     "uncancellable": (errors.OrderNotCancellable(record()), code_pb2.FAILED_PRECONDITION, "ORDER_NOT_CANCELLABLE"),

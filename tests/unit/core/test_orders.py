@@ -48,7 +48,7 @@ async def test_a_key_with_another_body_is_refused(request_id: str, reference: st
         with pytest.raises(KeyReused, match=key) as refusal:
             await scene.create(reference, request_id=request_id, parcels=(Parcel(9000),))
 
-    assert (refusal.value.key, refusal.value.order_id) == (key, first.order.order.order_id)
+    assert (refusal.value.key, refusal.value.held_id) == (key, first.order.order.order_id)
     assert scene.heard.refused == ["IDEMPOTENCY_KEY_REUSED"]
 
 

@@ -145,6 +145,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A push is not from the carrier or cannot be read; nothing in it was believed (PERMISSION_DENIED).
     Example: {reason: "PUSH_REFUSED", metadata: {source: "ENGINE", account: "zto-main"}}
     """
+    ERROR_REASON_RETURN_NOT_FOUND: _ErrorReason.ValueType  # 31
+    """The tenant has no such return (NOT_FOUND, with ResourceInfo).
+    Example: {reason: "RETURN_NOT_FOUND", metadata: {source: "ENGINE", returnId: "0198…"}}
+    """
+    ERROR_REASON_RETURN_INVALID: _ErrorReason.ValueType  # 32
+    """What is to come back is not what was sent (INVALID_ARGUMENT, with BadRequest).
+    Example: {reason: "RETURN_INVALID", metadata: {source: "ENGINE", violations: "1"}}
+    """
+    ERROR_REASON_RETURN_STATE_WRONG: _ErrorReason.ValueType  # 33
+    """The return stands where this cannot be done with it (FAILED_PRECONDITION).
+    Example: {reason: "RETURN_STATE_WRONG", metadata: {source: "ENGINE", returnId: "0198…", state: "RECEIVED"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of ErrorInfo (domain `crossdock`), written there without the prefix `ERROR_REASON_`.
@@ -275,5 +287,17 @@ Example: {reason: "TRACK_NOT_FOUND", metadata: {source: "ENGINE", waybillNumber:
 ERROR_REASON_PUSH_REFUSED: ErrorReason.ValueType  # 30
 """A push is not from the carrier or cannot be read; nothing in it was believed (PERMISSION_DENIED).
 Example: {reason: "PUSH_REFUSED", metadata: {source: "ENGINE", account: "zto-main"}}
+"""
+ERROR_REASON_RETURN_NOT_FOUND: ErrorReason.ValueType  # 31
+"""The tenant has no such return (NOT_FOUND, with ResourceInfo).
+Example: {reason: "RETURN_NOT_FOUND", metadata: {source: "ENGINE", returnId: "0198…"}}
+"""
+ERROR_REASON_RETURN_INVALID: ErrorReason.ValueType  # 32
+"""What is to come back is not what was sent (INVALID_ARGUMENT, with BadRequest).
+Example: {reason: "RETURN_INVALID", metadata: {source: "ENGINE", violations: "1"}}
+"""
+ERROR_REASON_RETURN_STATE_WRONG: ErrorReason.ValueType  # 33
+"""The return stands where this cannot be done with it (FAILED_PRECONDITION).
+Example: {reason: "RETURN_STATE_WRONG", metadata: {source: "ENGINE", returnId: "0198…", state: "RECEIVED"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -555,6 +555,7 @@ class WatchOrdersRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     CARRIERS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Cursor of the last message seen; empty starts now, `0` starts with the oldest event kept."""
     @_builtins.property
@@ -565,16 +566,23 @@ class WatchOrdersRequest(_message.Message):
     def carriers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only events of these carriers; empty means all."""
 
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___OrderEvent.Kind.ValueType]:
+        """Only these kinds of events; empty means all. With `states`, what happens to returns comes only if a kind here
+        asks for it.
+        """
+
     def __init__(
         self,
         *,
         cursor: _builtins.str = ...,
         states: _abc.Iterable[_core_pb2.Order.State.ValueType] | None = ...,
         carriers: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[Global___OrderEvent.Kind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers", b"carriers", "cursor", b"cursor", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers", b"carriers", "cursor", b"cursor", "kinds", b"kinds", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -638,6 +646,26 @@ class OrderEvent(_message.Message):
         """A cancel was asked for."""
         KIND_ORDER_CANCELLED: OrderEvent._Kind.ValueType  # 8
         """No waybill of it is live any more."""
+        KIND_RETURN_REQUESTED: OrderEvent._Kind.ValueType  # 9
+        """Somebody asked to send goods of it back; `return_id` names the return in this and all that follow."""
+        KIND_RETURN_APPROVED: OrderEvent._Kind.ValueType  # 10
+        """The return may come back."""
+        KIND_RETURN_REJECTED: OrderEvent._Kind.ValueType  # 11
+        """The return may not come back."""
+        KIND_RETURN_BOOKED: OrderEvent._Kind.ValueType  # 12
+        """The return has a waybill: `carrier` and `waybill_number` are those of the way back."""
+        KIND_RETURN_FAILED: OrderEvent._Kind.ValueType  # 13
+        """No carrier took the return, or its carrier gave it up."""
+        KIND_RETURN_IN_TRANSIT: OrderEvent._Kind.ValueType  # 14
+        """The carrier has the returned goods."""
+        KIND_RETURN_ARRIVED: OrderEvent._Kind.ValueType  # 15
+        """The carrier has delivered the returned goods."""
+        KIND_RETURN_CANCELLED: OrderEvent._Kind.ValueType  # 16
+        """The return was given up."""
+        KIND_RETURN_EXPIRED: OrderEvent._Kind.ValueType  # 17
+        """The return was not handed over in time."""
+        KIND_REFUND_DUE: OrderEvent._Kind.ValueType  # 18
+        """The warehouse has the goods back: pay the buyer. Told exactly once a return."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """Kind of event. Values may be added."""
@@ -660,6 +688,26 @@ class OrderEvent(_message.Message):
     """A cancel was asked for."""
     KIND_ORDER_CANCELLED: OrderEvent.Kind.ValueType  # 8
     """No waybill of it is live any more."""
+    KIND_RETURN_REQUESTED: OrderEvent.Kind.ValueType  # 9
+    """Somebody asked to send goods of it back; `return_id` names the return in this and all that follow."""
+    KIND_RETURN_APPROVED: OrderEvent.Kind.ValueType  # 10
+    """The return may come back."""
+    KIND_RETURN_REJECTED: OrderEvent.Kind.ValueType  # 11
+    """The return may not come back."""
+    KIND_RETURN_BOOKED: OrderEvent.Kind.ValueType  # 12
+    """The return has a waybill: `carrier` and `waybill_number` are those of the way back."""
+    KIND_RETURN_FAILED: OrderEvent.Kind.ValueType  # 13
+    """No carrier took the return, or its carrier gave it up."""
+    KIND_RETURN_IN_TRANSIT: OrderEvent.Kind.ValueType  # 14
+    """The carrier has the returned goods."""
+    KIND_RETURN_ARRIVED: OrderEvent.Kind.ValueType  # 15
+    """The carrier has delivered the returned goods."""
+    KIND_RETURN_CANCELLED: OrderEvent.Kind.ValueType  # 16
+    """The return was given up."""
+    KIND_RETURN_EXPIRED: OrderEvent.Kind.ValueType  # 17
+    """The return was not handed over in time."""
+    KIND_REFUND_DUE: OrderEvent.Kind.ValueType  # 18
+    """The warehouse has the goods back: pay the buyer. Told exactly once a return."""
 
     KIND_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
@@ -669,6 +717,7 @@ class OrderEvent(_message.Message):
     WAYBILL_NUMBER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
+    RETURN_ID_FIELD_NUMBER: _builtins.int
     kind: Global___OrderEvent.Kind.ValueType
     """What happened."""
     order_id: _builtins.str
@@ -683,6 +732,8 @@ class OrderEvent(_message.Message):
     """Waybill number, once there is one."""
     reason: _builtins.str
     """Why, for failures, changes and reviews."""
+    return_id: _builtins.str
+    """The return it is about; empty for what happens to the order itself."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it was committed."""
@@ -698,10 +749,11 @@ class OrderEvent(_message.Message):
         waybill_number: _builtins.str = ...,
         reason: _builtins.str = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
+        return_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "event_time", b"event_time", "kind", b"kind", "order_id", b"order_id", "reason", b"reason", "reference", b"reference", "state", b"state", "waybill_number", b"waybill_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "event_time", b"event_time", "kind", b"kind", "order_id", b"order_id", "reason", b"reason", "reference", b"reference", "return_id", b"return_id", "state", b"state", "waybill_number", b"waybill_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
