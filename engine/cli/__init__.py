@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 something was refused or failed (the output says what), 2 
 from __future__ import annotations
 
 import importlib
+import keyword
 
 import click
 
@@ -18,6 +19,7 @@ COMMANDS = {
     "label": "Fetch labels of booked orders.",
     "track": "Show where a parcel is.",
     "watch": "Print what happens to parcels, as it happens.",
+    "return": "Ask for, look at and decide returns.",
     "pushes": "List and replay carriers' pushes that could not be applied.",
     "plugins": "Show which carriers are loaded, and why one is not.",
     "config": "Check settings, hash API keys.",
@@ -32,10 +34,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command `engine.cli.<name>.<name>`."""
+        """The command `engine.cli.<name>.<name>`, with a `_` behind a name that is a word of Python's."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"engine.cli.{cmd_name}"), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(importlib.import_module(f"engine.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -53,6 +53,21 @@ RULES: tuple[Mapping[str, Any], ...] = (
     },
 )
 
+RETURN_RULES: tuple[Mapping[str, Any], ...] = (
+    {
+        "name": "seven days, unopened",
+        "when": "delivered && days_since_delivery <= 7.0 && !request.opened",
+        "decision": "approve",
+        "explanation": "sent back unopened within seven days",
+    },
+    {
+        "name": "opened goods",
+        "when": "request.opened",
+        "decision": "review",
+        "explanation": "somebody has to look at opened goods",
+    },
+)
+
 
 class SimulatorProcess:
     """One running simulator: where it listens, what it believes, how it misbehaves."""
@@ -289,6 +304,7 @@ def _write_settings(sandbox: Sandbox, ports: _Ports, overlay: Mapping[str, Any])
         "tenant": [{"name": "sandbox", "shipper": WAREHOUSE}],
         "account": [_account(s) for s in sandbox.simulators.values()],
         "rule": list(RULES),
+        "return_rule": list(RETURN_RULES),
     }
     for section, values in overlay.items():
         sections[section] = {**sections.get(section, {}), **values} if isinstance(values, Mapping) else values

@@ -29,7 +29,7 @@ async def test_the_demo_ends_well_and_every_claim_was_checked(tmp_path: Path) ->
     told = json.loads(out)
     assert process.returncode == 0, told
     assert told["sound"]
-    assert len(told["claims"]) == 10
+    assert len(told["claims"]) == 12
     assert all(not claim["problems"] for claim in told["claims"])
     assert (tmp_path / "demo" / "labels.pdf").read_bytes().startswith(b"%PDF-")
     assert told["labels"] == str(tmp_path / "demo" / "labels.pdf")

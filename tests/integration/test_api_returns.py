@@ -144,6 +144,7 @@ async def test_nobody_sees_another_tenants_return(world: World) -> None:
         birch.CancelReturn(pb.CancelReturnRequest(return_id=made.return_id)),
     ]
     answers = [await refusal(call) for call in calls]
+    theirs = R(order_id=made.order_id, reason=pb.RETURN_REASON_LATE)
     order = await refusal(birch.CreateReturn(pb.CreateReturnRequest(return_shipment=theirs)))
     listed = await birch.ListReturns(pb.ListReturnsRequest())
 

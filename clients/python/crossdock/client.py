@@ -22,6 +22,7 @@ from crossdock.creating import Created, StreamItem, created_of, new_request_id, 
 from crossdock.errors import ConfigurationError
 from crossdock.merging import MergedLabels
 from crossdock.retry import Pace
+from crossdock.returning import ReturnCalls
 from crossdock.tracking import Tracked, track_request, tracked_of
 from crossdock.v1 import core_pb2 as core
 from crossdock.v1 import label_service_pb2 as labels
@@ -30,6 +31,7 @@ from crossdock.v1 import track_service_pb2 as tracks
 from crossdock.v1 import track_status_pb2 as statuses_pb
 from crossdock.v1.label_service_pb2_grpc import LabelServiceStub
 from crossdock.v1.order_service_pb2_grpc import OrderServiceStub
+from crossdock.v1.return_service_pb2_grpc import ReturnServiceStub
 from crossdock.v1.track_service_pb2_grpc import TrackServiceStub
 from crossdock.watching import watch
 
@@ -42,7 +44,7 @@ TIMEOUT_S = 30.0
 LONG_TIMEOUT_S = 300.0
 
 
-class Client:
+class Client(ReturnCalls):
     """A connection to a Crossdock engine, for `async with`.
 
     `server` is `host:port` (default: CROSSDOCK_SERVER), `api_key` the tenant's key (default:
@@ -83,6 +85,7 @@ class Client:
         self._orders = OrderServiceStub(channel)
         self._labels = LabelServiceStub(channel)
         self._tracks = TrackServiceStub(channel)
+        self._returns = ReturnServiceStub(channel)
         return self
 
     async def __aexit__(
@@ -207,9 +210,10 @@ class Client:
         *,
         states: Iterable[core.Order.State.ValueType] = (),
         carriers: Iterable[str] = (),
+        kinds: Iterable[pb.OrderEvent.Kind.ValueType] = (),
         give_up_after_s: float = LONG_TIMEOUT_S,
     ) -> AsyncGenerator[pb.WatchOrdersResponse, None]:
-        """What happens to the tenant's orders, in commit order; never ends by itself.
+        """What happens to the tenant's orders and returns, in commit order; never ends by itself.
 
         Each message has a `cursor`, and an `event` unless it is a checkpoint (`HasField("event")`).
         A lost connection is taken up again from the last cursor, unseen by the reader, for up to
@@ -218,7 +222,7 @@ class Client:
         cursor, or `0` for all that is kept. Raises OutOfRange for a cursor that is too old.
         """
         check_timeout(give_up_after_s)
-        first = pb.WatchOrdersRequest(cursor=cursor, states=states, carriers=carriers)
+        first = pb.WatchOrdersRequest(cursor=cursor, states=states, carriers=carriers, kinds=kinds)
         return watch(self._order_stub.WatchOrders, first, self._calls, give_up_after_s)
 
     async def get_label(

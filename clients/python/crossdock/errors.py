@@ -3,7 +3,7 @@
     CrossdockError              any other code (UNKNOWN, ABORTED, CANCELLED, ...)
     ├── InvalidRequest          INVALID_ARGUMENT     .violations
     ├── NotFound                NOT_FOUND            .resource
-    ├── AlreadyExists           ALREADY_EXISTS       .key  .order_id
+    ├── AlreadyExists           ALREADY_EXISTS       .key  .order_id  .return_id
     ├── FailedPrecondition      FAILED_PRECONDITION  .violations  .field_violations
     ├── OutOfRange              OUT_OF_RANGE         .oldest_cursor
     ├── ResourceExhausted       RESOURCE_EXHAUSTED   .retry_after_s  .cursor
@@ -108,13 +108,15 @@ class NotFound(CrossdockError):
 class AlreadyExists(CrossdockError):
     """An idempotency key was used before with another body.
 
-    `key` says which one (`request_id` or `order.reference`), `order_id` which order it belongs to.
+    `key` says which one (`request_id` or `order.reference`), `order_id` or `return_id` to which it
+    belongs; the other is empty.
     """
 
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status)
         self.key = self.metadata.get("key", "")
         self.order_id = self.metadata.get("orderId", "")
+        self.return_id = self.metadata.get("returnId", "")
 
 
 class FailedPrecondition(CrossdockError):

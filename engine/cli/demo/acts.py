@@ -9,11 +9,12 @@ from importlib import resources
 from pathlib import Path
 
 from crossdock import Client
-from crossdock.v1 import core_pb2
+from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.common import output, print_json
 from engine.cli.demo import checks
 from engine.cli.demo.parcels import follow_parcels
+from engine.cli.demo.returns import send_back
 from engine.cli.demo.story import Story, demo_order
 from engine.cli.sandbox import Sandbox, running_sandbox
 
@@ -22,6 +23,7 @@ ORDERS = "orders.csv"
 LOST_ANSWERS = 3
 OUTAGE_S = 4.0
 IN_FLIGHT_AT_KILL = 24
+INSIST_S = 20.0
 LABELS_READ = 40
 SPEED = 15_000.0  # a parcel's days take seconds
 # Shorter than in production, so that the story fits into a minute.
@@ -39,6 +41,7 @@ async def play(folder: Path, *, keep: bool, as_json: bool) -> bool:
         await _lost_answers(story, sandbox)
         await _killed_engine(story, sandbox)
         await follow_parcels(story, sandbox)
+        await send_back(story, sandbox, folder)
         if as_json:
             print_json(_summary(story, sandbox, folder))
         else:
@@ -136,9 +139,7 @@ async def _killed_engine(story: Story, sandbox: Sandbox) -> None:
     for simulator in sandbox.simulators.values():
         await simulator.set_faults(Faults())
     async with Client(sandbox.server) as client:
-        answers = await asyncio.gather(
-            *[client.create_order(demo_order(f"DEMO-KILL-{i}"), timeout_s=25) for i in range(IN_FLIGHT_AT_KILL)]
-        )
+        answers = await asyncio.gather(*[_insist(client, f"DEMO-KILL-{i}") for i in range(IN_FLIGHT_AT_KILL)])
     problems = [
         f"order {a.order.reference} is {core_pb2.Order.State.Name(a.order.state)}"
         for a in answers
@@ -148,6 +149,16 @@ async def _killed_engine(story: Story, sandbox: Sandbox) -> None:
     replayed = sum(a.replayed for a in answers)
     claim = f"all {len(answers)} are booked exactly once; {replayed} of them were durable before the kill"
     story.check(claim, problems)
+
+
+async def _insist(client: Client, reference: str) -> order_service_pb2.CreateOrderResponse:
+    """Send the same order until it is booked: an outcome in doubt is answered before it is resolved."""
+    ends = asyncio.get_running_loop().time() + INSIST_S
+    while True:
+        answer = await client.create_order(demo_order(reference), timeout_s=25)
+        if answer.order.state == BOOKED or asyncio.get_running_loop().time() > ends:
+            return answer
+        await asyncio.sleep(0.2)
 
 
 async def _ship(folder: Path, server: str) -> None:

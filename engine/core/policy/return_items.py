@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -43,7 +43,7 @@ def resolve_items(
     items: list[ReturnItem] = []
     found: list[FieldViolation] = []
     for index, item in enumerate(wish.items):
-        key = item.sku or item.title
+        key = _key_of(item, left)
         has = left.get(key)
         if has is None:
             remedy = f"use the sku or title of one of: {', '.join(left) or 'none'}"
@@ -55,6 +55,13 @@ def resolve_items(
             items.append(ReturnItem(has.sku, has.title, item.quantity))
             left[key] = replace(has, quantity=has.quantity - item.quantity)
     return tuple(items), tuple(found)
+
+
+def _key_of(item: ReturnItem, left: Mapping[str, ReturnItem]) -> str:
+    """By its sku, else by its title, whichever the order has."""
+    if item.sku in left:
+        return item.sku
+    return next((key for key, has in left.items() if item.title and has.title == item.title), "")
 
 
 def _left(draft: OrderDraft, others: Iterable[ReturnRecord]) -> dict[str, ReturnItem]:

@@ -21,6 +21,10 @@ from crossdock.v1.order_service_pb2_grpc import (
     OrderServiceServicer,
     add_OrderServiceServicer_to_server,
 )
+from crossdock.v1.return_service_pb2_grpc import (
+    ReturnServiceServicer,
+    add_ReturnServiceServicer_to_server,
+)
 from crossdock.v1.track_service_pb2_grpc import (
     TrackServiceServicer,
     add_TrackServiceServicer_to_server,
@@ -67,7 +71,7 @@ class Seen:
 
 
 @dataclass
-class Twin(OrderServiceServicer, LabelServiceServicer, TrackServiceServicer):
+class Twin(OrderServiceServicer, LabelServiceServicer, TrackServiceServicer, ReturnServiceServicer):
     """Answers each call with the next step of `script`: a message, a status, or a list of both."""
 
     script: deque[Any] = field(default_factory=deque)
@@ -141,6 +145,27 @@ class Twin(OrderServiceServicer, LabelServiceServicer, TrackServiceServicer):
     async def IngestPush(self, request: Any, context: Any) -> Any:
         return await self._unary("IngestPush", request, context)
 
+    async def CreateReturn(self, request: Any, context: Any) -> Any:
+        return await self._unary("CreateReturn", request, context)
+
+    async def GetReturn(self, request: Any, context: Any) -> Any:
+        return await self._unary("GetReturn", request, context)
+
+    async def ListReturns(self, request: Any, context: Any) -> Any:
+        return await self._unary("ListReturns", request, context)
+
+    async def ApproveReturn(self, request: Any, context: Any) -> Any:
+        return await self._unary("ApproveReturn", request, context)
+
+    async def RejectReturn(self, request: Any, context: Any) -> Any:
+        return await self._unary("RejectReturn", request, context)
+
+    async def ConfirmReturnReceived(self, request: Any, context: Any) -> Any:
+        return await self._unary("ConfirmReturnReceived", request, context)
+
+    async def CancelReturn(self, request: Any, context: Any) -> Any:
+        return await self._unary("CancelReturn", request, context)
+
     async def WatchTracks(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for answer in self._answers("WatchTracks", request, context):
             yield answer
@@ -191,6 +216,7 @@ async def start(twin: Twin, address: str = "127.0.0.1:0") -> tuple[grpc.aio.Serv
     add_OrderServiceServicer_to_server(twin, server)
     add_LabelServiceServicer_to_server(twin, server)
     add_TrackServiceServicer_to_server(twin, server)
+    add_ReturnServiceServicer_to_server(twin, server)
     port = server.add_insecure_port(address)
     await server.start()
     return server, f"127.0.0.1:{port}"

@@ -75,7 +75,7 @@ Global___ReturnReason: _TypeAlias = ReturnReason  # noqa: Y015
 
 @_typing.final
 class ReturnItem(_message.Message):
-    """Goods that come back."""
+    """Goods that come back: an item of the order, found by its sku or else by its title."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -83,7 +83,7 @@ class ReturnItem(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """The order item's sku; empty when the order has none, then `title` names it."""
+    """The order item's sku; may be empty when `title` names it."""
     title: _builtins.str
     """The order item's title; may be empty when `sku` names it."""
     quantity: _builtins.int
