@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from crossdock.v1 import core_pb2, order_service_pb2
+from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.metrics import Metrics
 from engine.ops.panel import Panel, filled
@@ -37,6 +38,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 REPORTED_ONLY = (
     r"crossdock_grpc_calls_total;INTERNAL|crossdock_worker_failures_total;|crossdock_track_\w+;|crossdock_dead_letters;"
+    r"|crossdock_returns\w*;|crossdock_refunds_due_total;"
 )
 PANELS = [panel for row in ROWS for panel in row.panels]
 QUERIES = [
@@ -55,6 +57,8 @@ EXPECTED_ALERTS = {
     "CrossdockOrdersNeedReview",
     "CrossdockPushesRefused",
     "CrossdockPushesSetAside",
+    "CrossdockReturnsFailed",
+    "CrossdockReturnsUnderReview",
     "CrossdockUnknownOutcomesGrowing",
     "CrossdockUnmappedCodes",
     "CrossdockWorkerFailures",
@@ -113,15 +117,18 @@ async def _play(folder: Path) -> Story:
 
 
 def _reporting() -> Metrics:
-    """The engine's metrics with a defect in them, and parcels that move at every scrape."""
+    """The engine's metrics with a defect in them, and parcels that move and come back at every scrape."""
     metrics = Metrics()
     metrics.grpc_calls("GetOrder", "INTERNAL").inc()
     metrics.worker_failed("", KeyError())
     metrics.dead_letters().set(1)
+    metrics.return_counts({ReturnState.FAILED: 1, ReturnState.UNDER_REVIEW: 51})
 
     def move() -> None:
         metrics.events_kept("zto", TrackSource.PUSH, new=2, unknown=1)
         metrics.track_polled("zto", "ANSWERED")
+        metrics.return_requested(ReturnReason.DAMAGED, Verdict.APPROVE)
+        metrics.refund_due(ReturnReason.DAMAGED)
 
     metrics.before_scrape.append(move)
     return metrics

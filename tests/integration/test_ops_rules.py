@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from engine.core.policy.breaker import BreakerState
+from engine.core.policy.return_records import ReturnState
 from engine.metrics import BREAKER_VALUES, Metrics
 from engine.ops.prometheus import Prometheus
 from tests.integration.ops_kit import RULES, alert_rules, exposing, needs_prometheus, running_prometheus, told
@@ -184,6 +185,7 @@ def _trouble(metrics: Metrics) -> None:
     metrics.dead_letters().set(2)
     metrics.unmapped_codes("sf").inc()
     metrics.track_polled("sf", "FAILED")
+    metrics.return_counts({ReturnState.FAILED: 1, ReturnState.UNDER_REVIEW: 51})
 
 
 def _lane_trouble(metrics: Metrics, calls: Iterable[tuple[str, str, int]]) -> None:
