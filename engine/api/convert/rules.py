@@ -20,6 +20,7 @@ from engine.core.policy.routing import RuleEffect
 
 LONGEST_RULE = 4096
 MOST_RULES = 500
+SEE_ORDER = "see the fields of Order in proto/crossdock/v1/core.proto"
 
 
 class CelRules:
@@ -38,7 +39,7 @@ class CelRules:
         self._rules = []
         for rule in rules:
             try:
-                self._rules.append((rule, self._compile(rule)))
+                self._rules.append((rule, compiled(self._env, rule.when, SEE_ORDER)))
             except ValueError as error:
                 problems.append(f"rule {rule.name}: when: {error}")
         if problems:
@@ -59,25 +60,27 @@ class CelRules:
         for rule, expression in self._rules:
             value = expression.eval(activation)
             if value.type() == cel.Type.ERROR:
-                found.append(RuleEffect(rule.name, failed=_failure(str(value.value()))))
+                found.append(RuleEffect(rule.name, failed=failure(str(value.value()))))
             elif value.value() is True:
                 found.append(RuleEffect(rule.name, rule.only, rule.prefer, rule.exclude, rule.services))
         return tuple(found)
 
-    def _compile(self, rule: RuleSettings) -> cel.Expression:
-        if len(rule.when) > LONGEST_RULE:
-            raise ValueError(f"has {len(rule.when)} characters; at most {LONGEST_RULE} are allowed")
-        try:
-            expression = self._env.compile(rule.when)
-        except Exception as error:  # the binding raises RuntimeError for every mistake in a rule
-            text = str(error).split("=== Source Location ===")[0].strip()
-            raise ValueError(f"{text}; see the fields of Order in proto/crossdock/v1/core.proto") from error
-        if expression.return_type() != cel.Type.BOOL:
-            raise ValueError(f"gives {expression.return_type().name()}, a rule must be true or false")
-        return expression
+
+def compiled(env: cel.Env, when: str, see: str) -> cel.Expression:
+    """A condition, checked against the environment's types. Raises ValueError; `see`: where its names are explained."""
+    if len(when) > LONGEST_RULE:
+        raise ValueError(f"has {len(when)} characters; at most {LONGEST_RULE} are allowed")
+    try:
+        expression = env.compile(when)
+    except Exception as error:  # the binding raises RuntimeError for every mistake in a rule
+        text = str(error).split("=== Source Location ===")[0].strip()
+        raise ValueError(f"{text}; {see}") from error
+    if expression.return_type() != cel.Type.BOOL:
+        raise ValueError(f"gives {expression.return_type().name()}, a rule must be true or false")
+    return expression
 
 
-def _failure(text: str) -> str:
+def failure(text: str) -> str:
     """What went wrong, without the value it went wrong with: that may be a name or a phone.
 
     CEL writes `CODE: what: value`.

@@ -81,18 +81,19 @@ def _event(event: TrackEvent) -> pb.TrackEvent:
 
 
 def write_news(news: TrackNews) -> pb.TrackNews:
-    """An event that was new, and where the parcel stands after it."""
+    """An event that was new or an alert that changed, and where the parcel stands after it."""
     message = pb.TrackNews(
         track_id=news.track_id,
         carrier=news.carrier,
         waybill_number=news.waybill_number,
         order_id=news.order_id,
-        event=_event(news.event),
         status=STATUSES[news.status],
         status_changed=news.status_changed,
     )
-    message.event.source = SOURCES[news.source]
-    to_timestamp(news.received_time, message.event.receive_time)
+    if news.event is not None:
+        message.event.CopyFrom(_event(news.event))
+        message.event.source = SOURCES[news.source]
+        to_timestamp(news.received_time, message.event.receive_time)
     return message
 
 
