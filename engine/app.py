@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.api.convert.rules import CelRules
+from engine.api.convert.stall_rules import CelStallRules
 from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
@@ -37,6 +38,7 @@ from engine.core.quotes import LivePrices
 from engine.core.reconcile import housekeeping, keep_rates, reconcile, restore_rates
 from engine.core.registry import Registry
 from engine.core.router import Router
+from engine.core.stalling import Stalls
 from engine.core.tracks import Tracks
 from engine.core.watch import Watch
 from engine.ingress.web import IngressServer, ingress
@@ -49,7 +51,15 @@ from engine.outbound.transport.pyreqwest import PyreqwestTransport
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.port import Store
 from engine.store.sqlite.store import SqliteStore
-from engine.wiring import ANONYMOUS, account_facts, accounts_of, read_master_key, split_listen, tenants_of
+from engine.wiring import (
+    ANONYMOUS,
+    account_facts,
+    accounts_of,
+    read_master_key,
+    split_listen,
+    stall_rules_of,
+    tenants_of,
+)
 
 GAUGE_PERIOD_S = 5.0
 
@@ -92,6 +102,8 @@ class Engine:
             prices,
             live_prices=settings.booking.live_prices,
         )
+        rules = stall_rules_of(settings)
+        self.stalls = Stalls(store=store, rules=rules, judge=CelStallRules(rules), clock=clock, observer=metrics)
         self.watch = Watch(store)
         self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
         self.failed = ""
@@ -132,6 +144,7 @@ class Engine:
                 accounts=self.accounts,
                 clock=self.clock,
                 observer=self.metrics,
+                stalls=self.stalls,
             )
             pushes = self._pushes(booker, tracks)
             gate = Gate(
@@ -240,6 +253,7 @@ class Engine:
         async def count() -> None:
             while True:
                 self.metrics.order_counts(await self.store.count_by_state())
+                self.metrics.stalled_counts(await self.store.count_stalled(), self.stalls.rule_names)
                 self.metrics.dead_letters().set(await self.store.count_dead_letters())
                 await self.clock.sleep(GAUGE_PERIOD_S)
 
@@ -259,6 +273,7 @@ class Engine:
             count(),
             Opener(self.store, tracks, self.clock, self._tenants).run(_report("opening tracks")),
             follow(self.store, tracks, self.clock, _report("following")),
+            self.stalls.run(_report("stall checks")),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]
 

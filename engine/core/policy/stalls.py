@@ -139,7 +139,10 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def settle(loaded: LoadedTrack, rules: Sequence[StallRule], judge: Judge, *, now: datetime) -> Settled:
-    """Judge a track that changed, or whose check is due: its open alerts, and when it is to be looked at again."""
+    """Judge a track that changed, or whose check is due: its open alerts, and when it is to be looked at again.
+
+    Its events may come in any order.
+    """
     track = loaded.track
     rules = () if track.retired or track.status in TERMINAL else rules
     there = {alert.rule: alert for alert in track.alerts}
@@ -170,6 +173,12 @@ def settle(loaded: LoadedTrack, rules: Sequence[StallRule], judge: Judge, *, now
     return Settled(settled, tuple(_tell(settled, alert, now) for alert in (*resolved, *raised)))
 
 
+def opened(track: TrackRecord, rules: Sequence[StallRule]) -> TrackRecord:
+    """A track that begins now, with its first check."""
+    times = [time for rule in rules if (time := becomes_true(rule, track)) is not None]
+    return replace(track, next_check_time=min(times, default=None))
+
+
 def becomes_true(rule: StallRule, track: TrackRecord) -> datetime | None:
     """From when on the rule's clock and statuses are fulfilled if nothing happens; None for never."""
     if track.retired or track.status in TERMINAL or (rule.statuses and track.status not in rule.statuses):
@@ -180,13 +189,15 @@ def becomes_true(rule: StallRule, track: TrackRecord) -> datetime | None:
 def facts_of(loaded: LoadedTrack) -> StallFacts:
     """What conditions may ask about a track."""
     track = loaded.track
+    # From the end, so that of events with one time the last to arrive counts.
+    newest = max(reversed(loaded.events), key=lambda kept: kept.event.time, default=None)
     return StallFacts(
         carrier=track.carrier,
         status=_name(track.status),
         milestone=track.milestone.value,
         of_order=bool(track.order_id),
         event_count=track.event_count,
-        city=loaded.events[-1].event.place.city if loaded.events else "",
+        city=newest.event.place.city if newest else "",
     )
 
 
