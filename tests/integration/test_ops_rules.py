@@ -184,6 +184,7 @@ def _trouble(metrics: Metrics) -> None:
     metrics.dead_letters().set(2)
     metrics.unmapped_codes("sf").inc()
     metrics.track_polled("sf", "FAILED")
+    metrics.stalled_parcels("no-movement").inc(100)
 
 
 def _lane_trouble(metrics: Metrics, calls: Iterable[tuple[str, str, int]]) -> None:
