@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import zxingcpp
 from google.protobuf import json_format
@@ -24,65 +20,10 @@ from crossdock_sf.simulator import PUSH_TOKEN
 from crossdock_sf.simulator_push import Postman
 from engine.core.policy.track_records import DeadLetter
 from tests.integration import kit
-from tests.integration.world import API_KEYS, World
+from tests.integration.terminal import crossdock, interrupted
+from tests.integration.world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
-
-
-class Ran(msgspec.Struct):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """Its JSON output."""
-        return json.loads(self.out)
-
-
-async def crossdock(
-    world: World | None, *arguments: str, folder: Path | None = None, piped: bytes | None = None
-) -> Ran:
-    """Run `crossdock` with these arguments; a command that calls the engine gets its address."""
-    command = [sys.executable, "-m", "engine", *arguments]
-    if world is not None:
-        command += ["--server", world.server]
-    environment = {**os.environ, "CROSSDOCK_API_KEY": API_KEYS["amber"], "COLUMNS": "200"}
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL if piped is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-        cwd=folder,
-    )
-    out, err = await process.communicate(piped)
-    assert "Traceback" not in err.decode(), err.decode()
-    return Ran(process.returncode or 0, out.decode(), err.decode())
-
-
-# Python ignores Ctrl-C where its parent did, as shells make their background jobs do.
-INTERRUPTIBLE = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from engine.cli import main; main()"
-)
-
-
-async def interrupted(world: World, *arguments: str) -> Ran:
-    """Run `crossdock` with these arguments and press Ctrl-C after its first line."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", INTERRUPTIBLE, *arguments, "--server", world.server),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "CROSSDOCK_API_KEY": API_KEYS["amber"]},
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(60):
-        first = await process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        rest, err = await process.communicate()
-    assert "Traceback" not in err.decode(), err.decode()
-    return Ran(process.returncode or 0, (first + rest).decode(), err.decode())
 
 
 @contextmanager
@@ -164,6 +105,7 @@ async def test_a_label_is_written_and_can_be_scanned(world: World, tmp_path: Pat
         (("track", "X!Y#Q"), 1, "name the carrier with --carrier"),
         (("track", "X!Y#Q", "--carrier", "nobody"), 1, "X!Y#Q"),
         (("watch", "--status", "LOST"), 2, "use one of PRE_TRANSIT, PICKED_UP"),
+        (("watch", "--changes-only", "--alerts-only"), 2, "give one of them"),
         (("watch", "--cursor", "soon"), 1, "the cursor was not given by this engine"),
     ],
 )

@@ -165,8 +165,7 @@ def settle(loaded: LoadedTrack, rules: Sequence[StallRule], judge: Judge, *, now
             still[rule.name] = there[rule.name]
         else:
             raised.append(_raised(rule, track, judgement, now))
-    known = {rule.name for rule in rules}
-    resolved = [_resolved(a, track, known, now) for a in track.alerts if a.rule not in still]
+    resolved = [_resolved(a, track, rules, now) for a in track.alerts if a.rule not in still]
     if not resolved and not raised and track.next_check_time == next_time:
         return Settled(track)
     settled = replace(track, alerts=(*still.values(), *raised), next_check_time=next_time)
@@ -225,8 +224,11 @@ def _name(status: TrackStatus | None) -> str:
 
 
 def _since_time(rule: StallRule, track: TrackRecord) -> datetime:
-    told = {Since.LAST_EVENT: track.last_event_time, Since.STATUS: track.status_time}.get(rule.since)
-    return told or track.first_seen_time
+    if rule.since is Since.LAST_EVENT and track.last_event_time is not None:
+        return track.last_event_time
+    if rule.since is Since.STATUS and track.status_time is not None:
+        return track.status_time
+    return track.first_seen_time
 
 
 def _raised(rule: StallRule, track: TrackRecord, judgement: Judgement, now: datetime) -> StallAlert:
@@ -247,13 +249,14 @@ def _raised(rule: StallRule, track: TrackRecord, judgement: Judgement, now: date
     return StallAlert(rule.name, reason, evidence, now)
 
 
-def _resolved(alert: StallAlert, track: TrackRecord, known: set[str], now: datetime) -> StallAlert:
+def _resolved(alert: StallAlert, track: TrackRecord, rules: Sequence[StallRule], now: datetime) -> StallAlert:
     if track.status in TERMINAL:
         why = Resolution.ENDED
     elif track.retired:
         why = Resolution.LET_GO
     else:
-        why = Resolution.MOVED_ON if alert.rule in known else Resolution.RULE_GONE
+        known = any(rule.name == alert.rule for rule in rules)
+        why = Resolution.MOVED_ON if known else Resolution.RULE_GONE
     return replace(alert, evidence={**alert.evidence, "resolved_by": why.value}, resolved_time=now)
 
 
