@@ -144,7 +144,6 @@ def settle(loaded: LoadedTrack, rules: Sequence[StallRule], judge: Judge, *, now
     Its events may come in any order.
     """
     track = loaded.track
-    rules = () if track.retired or track.status in TERMINAL else rules
     there = {alert.rule: alert for alert in track.alerts}
     still: dict[str, StallAlert] = {}
     raised: list[StallAlert] = []

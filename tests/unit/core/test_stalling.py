@@ -13,7 +13,7 @@ from engine.core.policy.track_records import StallAlert, TrackRecord
 from engine.core.stalling import AT_ONCE, RULES_KEY
 from engine.core.tracks import TrackKey
 from engine.store.port import Stale, StoreError
-from tests.fakes.carrier import ALL, CODES, manifest
+from tests.fakes.carrier import ALL, CODES, manifest, unreachable
 from tests.fakes.house import OTHER_TENANT, TENANT, House, house
 
 pytestmark = pytest.mark.anyio
@@ -239,6 +239,21 @@ async def test_who_follows_no_more_is_told_that_it_is_over(how: str) -> None:
 
     assert await told(scene) == [("not-collected", False), ("not-collected", True)]
     assert (track.alerts, track.next_check_time, track.retired) == ((), None, True)
+
+
+async def test_a_parcel_that_is_given_up_has_no_alert_left() -> None:
+    """Its carrier answers nothing any more; after months nobody asks, and nobody waits."""
+    async with house(ALPHA) as scene:
+        scene.watch_stalls()
+        scene.follow()
+        scene.network.always("alpha", "track", unreachable())
+        await followed(scene, NUMBER)
+        await days(scene, 1.1)
+        await days(scene, 90)
+        track = await stored(scene)
+
+    assert await told(scene) == [("not-collected", False), ("not-collected", True)]
+    assert (track.alerts, track.retired) == ((), True)
 
 
 async def test_rules_that_changed_are_applied_to_what_is_followed() -> None:

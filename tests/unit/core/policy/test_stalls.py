@@ -21,6 +21,7 @@ from engine.core.policy.stalls import (
     becomes_true,
     digest_of,
     facts_of,
+    opened,
     reason_of,
     settle,
 )
@@ -184,6 +185,14 @@ def test_an_alert_can_come_again_after_it_was_resolved() -> None:
     assert moved.next_check_time == later(98)
     assert news.alert == stood.alerts[0]
     assert news.alert.raised_time == later(98)
+
+
+def test_a_track_that_begins_waits_for_its_earliest_rule() -> None:
+    """Only rules about a parcel of which nothing is known count; without any, nothing is waited for."""
+    rules = [replace(SILENT, name=f"r{hours}", after_h=hours, statuses=frozenset({None})) for hours in (48.0, 24.0)]
+
+    assert opened(track(None), [*rules, replace(SILENT, after_h=1.0)]).next_check_time == later(19)
+    assert opened(track(None), [SILENT]).next_check_time is None
 
 
 def test_rules_are_told_each_for_itself() -> None:
