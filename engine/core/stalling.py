@@ -23,6 +23,8 @@ from engine.store.track_port import TrackChange
 RULES_KEY = "stalls.rules"
 PERIOD_S = 1.0
 AT_ONCE = 64
+LEASE_S = 30.0
+"""A check takes milliseconds: one whose engine died is soon made by the next."""
 BUSY_PAUSE_S = 0.1
 """Between two full turns: what became due in one moment is worked off in small portions beside everything else."""
 
@@ -96,7 +98,7 @@ class Stalls:
     async def _turn(self, on_error: Callable[[Exception], None]) -> int:
         """Check what is due, a bounded number; how many that was."""
         try:
-            due = await self._store.claim_due_checks(self._clock.now(), limit=AT_ONCE)
+            due = await self._store.claim_due_checks(self._clock.now(), limit=AT_ONCE, lease_s=LEASE_S)
         except StoreError as error:
             on_error(error)
             return 0

@@ -124,7 +124,7 @@ def _mark_of(track: TrackRecord, news: TrackNews, marks: Mapping[TrackEvent, byt
     if (news.event is None) is (news.alert is None):
         raise StoreError(f"news: one of track {track.track_id} must be about either an event or an alert: give one")
     if news.alert is not None:
-        # Nobody may hear of an alert that the track does not show, or the other way round.
+        # Nobody may hear of an alert that the track does not show, nor of the end of one that it does.
         if (news.alert.resolved_time is None) is not any(a.rule == news.alert.rule for a in track.alerts):
             raise StoreError(f"news: the alert {news.alert.rule} of track {track.track_id} is not as the track has it")
         return None

@@ -42,7 +42,10 @@ class CelStallRules:
 
     def judge(self, rule: StallRule, facts: StallFacts) -> Judgement:
         """See Judge."""
-        value = self._conditions[rule.name].eval(self._env.Activation(msgspec.structs.asdict(facts)))
+        try:
+            value = self._conditions[rule.name].eval(self._env.Activation(msgspec.structs.asdict(facts)))
+        except Exception as error:  # whatever it is, it must not keep a parcel's event from being kept
+            return Judgement(False, type(error).__name__)
         if value.type() == cel.Type.ERROR:
             return Judgement(False, failure(str(value.value())))
         return Judgement(value.value() is True)

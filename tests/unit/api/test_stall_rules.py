@@ -55,6 +55,14 @@ def test_a_condition_that_fails_says_why_without_the_value(when: str, text: str)
     assert "13987654321" not in judged.failed
 
 
+def test_facts_that_cannot_be_handed_over_are_a_failure_too() -> None:
+    """A carrier's broken text keeps no event from being kept."""
+    judged = said("city == ''", replace(FACTS, city="\ud800"))
+
+    assert not judged.holds
+    assert judged.failed
+
+
 @pytest.mark.parametrize(
     ("when", "what"),
     [

@@ -10,7 +10,7 @@ from crossdock_sdk.limits import Limit
 from crossdock_sdk.tracking import Place, TrackEvent
 from engine.core.policy.stalls import Judgement, Since, StallFacts, StallRule
 from engine.core.policy.track_records import StallAlert, TrackRecord
-from engine.core.stalling import AT_ONCE, RULES_KEY
+from engine.core.stalling import AT_ONCE, LEASE_S, RULES_KEY
 from engine.core.tracks import TrackKey
 from engine.store.port import Stale, StoreError
 from tests.fakes.carrier import ALL, CODES, manifest, unreachable
@@ -174,7 +174,7 @@ async def test_a_check_that_could_not_be_written_is_made_again() -> None:
         scene.store.track_faults.append(StoreError("the disk is full"))
         await days(scene, 1.1)
         first = await told(scene)
-        await scene.pass_time(400.0)
+        await scene.pass_time(LEASE_S + 1.0)
 
     assert (first, await told(scene)) == ([], [("not-collected", False)])
     assert (scene.troubles, scene.heard.alerts) == (["StoreError"], ["alpha not-collected RAISED"])
