@@ -20,6 +20,7 @@ from typing import Any
 
 from engine.api.convert.return_rules import CelReturnRules
 from engine.api.convert.rules import CelRules
+from engine.api.convert.stall_rules import CelStallRules
 from engine.api.gate import Gate
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
@@ -41,9 +42,11 @@ from engine.core.registry import Registry
 from engine.core.returning import Returning
 from engine.core.returns import Returns
 from engine.core.router import Router
+from engine.core.stalling import Stalls
 from engine.core.tracks import Tracks
 from engine.core.watch import Watch
 from engine.ingress.web import IngressServer, ingress
+from engine.lifecycle import one_error_group, patiently
 from engine.log import logger
 from engine.metrics import LaneMetrics, Metrics, StoreMetrics
 from engine.outbound import LaneSettings
@@ -53,7 +56,15 @@ from engine.outbound.transport.pyreqwest import PyreqwestTransport
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.port import Store
 from engine.store.sqlite.store import SqliteStore
-from engine.wiring import ANONYMOUS, account_facts, accounts_of, read_master_key, split_listen, tenants_of
+from engine.wiring import (
+    ANONYMOUS,
+    account_facts,
+    accounts_of,
+    read_master_key,
+    split_listen,
+    stall_rules_of,
+    tenants_of,
+)
 
 GAUGE_PERIOD_S = 5.0
 
@@ -97,6 +108,8 @@ class Engine:
             live_prices=settings.booking.live_prices,
         )
         self._return_rules = CelReturnRules(settings.return_rule)
+        rules = stall_rules_of(settings)
+        self.stalls = Stalls(store=store, rules=rules, judge=CelStallRules(rules), clock=clock, observer=metrics)
         self.watch = Watch(store)
         self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
         self.failed = ""
@@ -118,7 +131,7 @@ class Engine:
         """Everything that runs, started in order and stopped in reverse."""
         settings = self.settings
         epoch = await self.store.next_epoch()
-        async with self.outbound, _workers() as workers:
+        async with self.outbound, one_error_group() as workers:
             await restore_rates(self.store, self.outbound, self.clock)
             booker = self._booker(workers, epoch)
             orders = self._orders(booker)
@@ -137,6 +150,7 @@ class Engine:
                 accounts=self.accounts,
                 clock=self.clock,
                 observer=self.metrics,
+                stalls=self.stalls,
             )
             pushes = self._pushes(booker, tracks)
             returning = Returning(
@@ -265,6 +279,7 @@ class Engine:
             while True:
                 self.metrics.order_counts(await self.store.count_by_state())
                 self.metrics.return_counts(await self.store.count_returns())
+                self.metrics.stalled_counts(await self.store.count_stalled(), self.stalls.rule_names)
                 self.metrics.dead_letters().set(await self.store.count_dead_letters())
                 await self.clock.sleep(GAUGE_PERIOD_S)
 
@@ -285,6 +300,7 @@ class Engine:
             Opener(self.store, tracks, self.clock, self._tenants).run(_report("opening tracks")),
             follow(self.store, tracks, self.clock, _report("following")),
             returning.run(self._tenants, _report("returning")),
+            self.stalls.run(_report("stall checks")),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]
 
@@ -312,7 +328,7 @@ class Engine:
         await grpc_server.drain()
         self.watch.close()
         stopping = asyncio.create_task(grpc_server.stop(drain_s))
-        await self._patiently({stopping}, ends)
+        await patiently({stopping}, ends, self._hurry, self.clock)
         if not stopping.done():
             await grpc_server.stop(0)
         serving, *others = background
@@ -320,20 +336,11 @@ class Engine:
             task.cancel()
         web.should_exit = True
         resting = asyncio.create_task(booker.rest())
-        await self._patiently({serving, resting}, ends)
+        await patiently({serving, resting}, ends, self._hurry, self.clock)
         web.force_exit = True
         booker.cut()
         await returning.aclose()
         await asyncio.gather(serving, stopping, resting, *others, return_exceptions=True)
-
-    async def _patiently(self, jobs: set[asyncio.Task[None]], ends: float) -> None:
-        """Wait for `jobs`, but no longer than until `ends` (monotonic) or until told to hurry."""
-        hurry = asyncio.create_task(self._hurry.wait())
-        waiting: set[asyncio.Task[Any]] = {*jobs}
-        while waiting and not hurry.done() and (left_s := ends - self.clock.monotonic()) > 0:
-            await asyncio.wait({*waiting, hurry}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            waiting = {job for job in waiting if not job.done()}
-        hurry.cancel()
 
 
 @asynccontextmanager
@@ -374,15 +381,3 @@ def _report(job: str) -> Callable[[Exception], None]:
         logger().error("background job failed", job=job, error=type(error).__name__)
 
     return report
-
-
-@asynccontextmanager
-async def _workers() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group from which the one error of its body comes out as it is, so that callers can catch it by type."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failed:
-        if len(failed.exceptions) == 1:
-            raise failed.exceptions[0] from None
-        raise

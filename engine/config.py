@@ -177,6 +177,23 @@ class ReturnRuleSettings(_Section, frozen=True):
     explanation: str = ""
 
 
+class StallSettings(_Section, frozen=True):
+    """Whether parcels that stand still raise alerts."""
+
+    enabled: bool = True
+
+
+class StallRuleSettings(_Section, frozen=True):
+    """When a parcel stands still: so long on a clock, in one of the statuses, while the CEL expression is true."""
+
+    name: str
+    since: str
+    after_h: float
+    statuses: tuple[str, ...] = ()
+    when: str = ""
+    reason: str = ""
+
+
 class Settings(_Section, frozen=True):
     """The whole file."""
 
@@ -192,6 +209,8 @@ class Settings(_Section, frozen=True):
     account: tuple[AccountSettings, ...] = ()
     rule: tuple[RuleSettings, ...] = ()
     return_rule: tuple[ReturnRuleSettings, ...] = ()
+    stalls: StallSettings = StallSettings()
+    stall_rule: tuple[StallRuleSettings, ...] = ()
 
 
 ENV_PREFIX = "CROSSDOCK_"

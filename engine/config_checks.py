@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from engine.core.policy.stalls import NOTHING_KNOWN, Since
+from engine.core.policy.tracking import NEXT, TERMINAL
+
 if TYPE_CHECKING:
     from engine.config import Settings, TenantSettings
 
+LONGEST_STALL_H = 2160.0
+"""90 days: after so long without an event a parcel is followed no more."""
+MOST_STALL_RULES = 100
+_STALL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -46,6 +53,33 @@ def cross_checks(settings: Settings) -> list[str]:
             if not _DIGEST.fullmatch(digest)
         ]
     found += _shared_credentials(settings.tenant)
+    found += _stall_problems(settings)
+    return found
+
+
+def _stall_problems(settings: Settings) -> list[str]:
+    """Stall rules that could never be true, or would be nobody's."""
+    rules = settings.stall_rule
+    found = _duplicates("stall_rule", [r.name for r in rules])
+    if len(rules) > MOST_STALL_RULES:
+        found.append(f"stall_rule: {len(rules)} rules; at most {MOST_STALL_RULES} are allowed")
+    clocks = [since.value for since in Since]
+    statuses = [NOTHING_KNOWN, *(s.value for s in NEXT if s not in TERMINAL)]
+    for rule in rules:
+        where = f"stall_rule {rule.name}"
+        if not _STALL_NAME.fullmatch(rule.name):
+            found.append(
+                f"stall_rule {rule.name!r}: name: use 1 to 64 characters without line feeds; metrics and alerts show it"
+            )
+        if rule.since not in clocks:
+            found.append(f"{where}: since: {rule.since!r} is no clock; use one of {', '.join(clocks)}")
+        if not 0 < rule.after_h <= LONGEST_STALL_H:
+            found.append(f"{where}: after_h: {rule.after_h:g} h; use more than 0 and at most {LONGEST_STALL_H:g}")
+        found += [
+            f"{where}: statuses: {status!r} is no status in which a parcel can stall; use {', '.join(statuses)}"
+            for status in rule.statuses
+            if status not in statuses
+        ]
     return found
 
 

@@ -6,7 +6,7 @@ Label values are bounded: carrier and operation come from manifests, states and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -73,6 +73,11 @@ class Metrics:
             "track_unmapped_codes_total", "Events with a code no table knows.", "carrier"
         )
         self.track_polls = self._counter("track_polls_total", "Questions about parcels.", "carrier", "outcome")
+        self.stall_alerts = self._counter(
+            "stall_alerts_total", "Alerts of parcels that stand still.", "rule", "carrier", "change"
+        )
+        self.stalled_parcels = self._gauge("stalled_parcels", "Parcels with an open alert.", "rule")
+        self._stall_rules: set[str] = set()
 
     def _order_metrics(self) -> None:
         self.orders_accepted = self._counter("orders_accepted_total", "Orders made durable.")
@@ -179,6 +184,12 @@ class Metrics:
         """See TrackObserver."""
         self.track_polls(carrier, outcome).inc()
 
+    # StallObserver
+
+    def alert_changed(self, rule: str, carrier: str, change: str) -> None:
+        """See StallObserver."""
+        self.stall_alerts(rule, carrier, change).inc()
+
     # PushObserver
 
     def push_received(self, carrier: str, outcome: str) -> None:
@@ -194,6 +205,12 @@ class Metrics:
         """Set the gauge of stored returns, zero for states nobody is in."""
         for state in ReturnState:
             self.returns(state.value).set(counts.get(state, 0))
+
+    def stalled_counts(self, counts: Mapping[str, int], rules: Iterable[str]) -> None:
+        """Set the gauge of parcels with an open alert, zero for rules that nobody breaks (any more)."""
+        self._stall_rules.update(rules, counts)
+        for rule in self._stall_rules:
+            self.stalled_parcels(rule).set(counts.get(rule, 0))
 
     def lane_snapshots(self, snapshots: Iterable[LaneSnapshot]) -> None:
         """Set the lanes' gauges; done at scrape time, so that calls pay nothing for them."""

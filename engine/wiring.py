@@ -7,10 +7,12 @@ import tomllib
 from pathlib import Path
 
 from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
+from crossdock_sdk.tracking import TrackStatus
 from engine.api.gate import Tenants
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings
 from engine.core.policy.records import Tenant
 from engine.core.policy.routing import AccountFacts, Tariff
+from engine.core.policy.stalls import DEFAULT_STALL_RULES, NOTHING_KNOWN, Since, StallRule
 from engine.core.policy.validation import check_party
 from engine.core.registry import Registry
 
@@ -60,6 +62,24 @@ def rule_problems(settings: Settings, registry: Registry) -> list[str]:
             if code not in services
         ]
     return found
+
+
+def stall_rules_of(settings: Settings) -> tuple[StallRule, ...]:
+    """What parcels are watched for: the configured rules, else the built-in ones, none when switched off."""
+    if not settings.stalls.enabled:
+        return ()
+    configured = tuple(
+        StallRule(
+            name=rule.name,
+            since=Since(rule.since),
+            after_h=rule.after_h,
+            statuses=frozenset(None if s == NOTHING_KNOWN else TrackStatus(s) for s in rule.statuses),
+            when=rule.when.strip(),
+            reason=rule.reason,
+        )
+        for rule in settings.stall_rule
+    )
+    return configured or DEFAULT_STALL_RULES
 
 
 def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:

@@ -83,6 +83,7 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
             carriers=frozenset(request.carriers),
             waybill_numbers=frozenset(request.waybill_numbers),
             status_changes_only=request.status_changes_only,
+            alerts_only=request.alerts_only,
         )
         cursor = request.cursor
         async for seen in self._watch.tracks(current.get().tenant, cursor, wanted):

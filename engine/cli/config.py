@@ -116,14 +116,16 @@ def _certificate_problems(settings: Settings) -> list[str]:
 def _deep_problems(settings: Settings, registry: Registry) -> list[str]:
     """What `serve` finds out while it puts the engine together."""
     from engine.api.convert.rules import CelRules
+    from engine.api.convert.stall_rules import CelStallRules
     from engine.labels import FontSet, LabelError
-    from engine.wiring import accounts_of, tenants_of
+    from engine.wiring import accounts_of, stall_rules_of, tenants_of
 
     problems: list[str] = []
     for step in (
         lambda: accounts_of(settings, registry),
         lambda: tenants_of(settings),
         lambda: CelRules(settings.rule),
+        lambda: CelStallRules(stall_rules_of(settings)),
     ):
         try:
             step()

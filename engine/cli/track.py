@@ -17,7 +17,7 @@ from engine.cli.connect import Where, find_order, where_options, with_client
 
 if TYPE_CHECKING:
     from crossdock import Client
-    from crossdock.v1.track_service_pb2 import Freshness, RecognizeCarrierResponse, Track, TrackEvent
+    from crossdock.v1.track_service_pb2 import Freshness, RecognizeCarrierResponse, StallAlert, Track, TrackEvent
 
     Guess = RecognizeCarrierResponse.Guess
 
@@ -179,6 +179,12 @@ def event_text(event: TrackEvent) -> str:
     return f"{event.text} {onward}".strip()
 
 
+def alert_text(alert: StallAlert, zone: tzinfo | None = None) -> str:
+    """What an alert says, and since when: `no scan for 48 h (rule no-movement, raised 2026-01-02 14:05:00)`."""
+    over = f", over since {local(alert.resolved_time, zone)}" if alert.HasField("resolved_time") else ""
+    return f"{alert.reason} (rule {alert.rule}, raised {local(alert.raised_time, zone)}{over})"
+
+
 def as_dict(message: Any) -> dict[str, Any]:
     """A message in the contract's field names."""
     from google.protobuf import json_format
@@ -215,6 +221,8 @@ def _show(found: Track, guesses: Sequence[Guess], now: datetime) -> None:
     if guesses:
         why = f"taken for {guesses[0].carrier}'s ({guesses[0].confidence_percent} %: {guesses[0].reason})"
         output.print(f"{why}; --carrier chooses another", soft_wrap=True, markup=False)
+    for alert in found.alerts:
+        output.print(Text("stands still:", "bold"), alert_text(alert), soft_wrap=True, markup=False)
     if found.unknown_event_count:
         kept = "events have a code in no table; the last known status was kept"
         output.print(f"{found.unknown_event_count} {kept}", soft_wrap=True, markup=False)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from crossdock import Client
     from crossdock.v1.track_service_pb2 import TrackNews, WatchTracksResponse
 
+STANDS_STILL, MOVES_ON = "STANDS STILL:", "NO MORE:"
+"""How an alert reads before its rule's name, when it is raised and when it is over."""
+
 FRAME_LINES = 6
 """Lines of a terminal that the table's frame and the prompt take."""
 
@@ -46,18 +49,29 @@ COLUMNS = (
 @click.option("--carrier", multiple=True, metavar="CODE", help="Only this carrier; may repeat.")
 @click.option("--status", multiple=True, help="Only parcels that stand there now, as DELIVERED; may repeat.")
 @click.option("--changes-only", is_flag=True, help="Only events that changed where a parcel stands.")
+@click.option("--alerts-only", is_flag=True, help="Only alerts of parcels that stand still, and their ends.")
 @where_options
 @json_option
 def watch(
-    cursor: str, carrier: Sequence[str], status: Sequence[str], changes_only: bool, where: Where, as_json: bool
+    cursor: str,
+    carrier: Sequence[str],
+    status: Sequence[str],
+    changes_only: bool,
+    alerts_only: bool,
+    where: Where,
+    as_json: bool,
 ) -> None:
     """Print what happens to parcels until interrupted, then the cursor to go on from."""
+    if changes_only and alerts_only:
+        raise click.UsageError("--changes-only and --alerts-only: an alert changes no status; give one of them")
     statuses = status_values(status)
     reached = ""
 
     async def use(client: Client) -> None:
         nonlocal reached
-        answers = client.watch_tracks(cursor, statuses=statuses, carriers=carrier, status_changes_only=changes_only)
+        answers = client.watch_tracks(
+            cursor, statuses=statuses, carriers=carrier, status_changes_only=changes_only, alerts_only=alerts_only
+        )
         live = output.is_terminal and not as_json
         with _live() if live else nullcontext(_print_json if as_json else _print_line) as show:
             async with aclosing(answers):
@@ -77,19 +91,33 @@ def watch(
 
 
 def facts(message: WatchTracksResponse) -> tuple[str, ...]:
-    """Time, parcel, where it stands (* when that is new), what happened, where, and the carrier's words."""
+    """Time, parcel, where it stands (* when that is new), what happened, where, and the carrier's words.
+
+    Of an alert: when it was raised or over, that it was, and its reason.
+    """
     news: TrackNews = message.news
     event = news.event
     stands = status_name(news.status) if news.status else "NOTHING KNOWN"
+    parcel = f"{news.carrier} {news.waybill_number}"
+    if news.HasField("alert"):
+        over = news.alert.HasField("resolved_time")
+        when = local(news.alert.resolved_time if over else news.alert.raised_time)
+        happened = f"{MOVES_ON if over else STANDS_STILL} {news.alert.rule}"
+        return (when, parcel, stands, happened, "", news.alert.reason)
     happened = milestone_name(event) or event_status(event)
     return (
         local(event.event_time),
-        f"{news.carrier} {news.waybill_number}",
+        parcel,
         stands + ("*" if news.status_changed else ""),
         "" if happened == stands else happened,
         place(event),
         event_text(event),
     )
+
+
+def is_open(news: TrackNews) -> bool:
+    """Whether it tells of a parcel that stands still by now."""
+    return news.HasField("alert") and not news.alert.HasField("resolved_time")
 
 
 def table_of(recent: Iterable[WatchTracksResponse], width: int) -> Table:
@@ -103,7 +131,7 @@ def table_of(recent: Iterable[WatchTracksResponse], width: int) -> Table:
     for column, share, _ in compress(COLUMNS, shown):
         table.add_column(column, ratio=share, no_wrap=True, overflow="ellipsis")
     for message in recent:
-        style = "bold" if message.news.status_changed else ""
+        style = "bold" if message.news.status_changed else "red" if is_open(message.news) else ""
         table.add_row(*[Text(cell, style) for cell in compress((message.cursor, *facts(message)), shown)])
     return table
 

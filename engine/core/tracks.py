@@ -1,8 +1,8 @@
 """Where parcels are: the one way in for everything carriers report, and the questions callers ask.
 
-Push and poll end in `ingest`: events are matched to a track, deduplicated, placed in time, the status derived, all
-committed together, then watchers hear of it and only then a push is acknowledged. A question that needs fresher
-knowledge than there is asks the carrier through the lanes, where equal questions share one call.
+Push and poll end in `ingest`: events are matched to a track, deduplicated, placed in time, the status derived and its
+stall alerts judged, all committed together, then watchers hear of it and only then a push is acknowledged. A question
+that needs fresher knowledge than there is asks the carrier through the lanes, where equal questions share one call.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
 from engine.core.policy.records import BookingRecord, OrderDraft, OrderState
 from engine.core.policy.track_records import LoadedTrack, TrackRecord, TrackSource
+from engine.core.stalling import Stalls
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Stale, Store
@@ -64,6 +65,7 @@ class Tracks:
         accounts: Mapping[str, Account],
         clock: Clock,
         observer: TrackObserver,
+        stalls: Stalls,
         rules: following.FollowRules = following.DEFAULT_RULES,
     ) -> None:
         self._store = store
@@ -72,6 +74,7 @@ class Tracks:
         self._accounts = accounts
         self._clock = clock
         self._observer = observer
+        self._stalls = stalls
         self._rules = rules
 
     async def get(self, tenant: str, key: TrackKey, *, max_age_s: float | None, deadline_s: float) -> LoadedTrack:
@@ -129,7 +132,7 @@ class Tracks:
             opened = await self._store.open_track(track)
             if not opened.order_id:
                 # Somebody asked by number before it was opened: that track is the order's.
-                await self._apply(LoadedTrack(opened), partial(_adopted, track))
+                await self._apply(await self._again(LoadedTrack(opened)), partial(_adopted, track))
 
     async def end_booked(self, tenant: str, booking: BookingRecord) -> None:
         """Ask no more about a booking that was cancelled."""
@@ -148,7 +151,7 @@ class Tracks:
             kept = step.events if step else ()
             change = TrackChange(self._planned(track, source, now), kept, step.news if step else ())
             try:
-                await self._store.commit_track(change)
+                await self._stalls.commit(change, loaded.events)
             except Stale:
                 stood, loaded = loaded.track, await self._again(loaded)
                 told = tracking.absorb(loaded, events, source=source, now=now, mapping_version=version) is None
@@ -207,7 +210,7 @@ class Tracks:
         )
         # Stale: whoever wrote meanwhile has planned it.
         with suppress(Stale):
-            await self._store.commit_track(TrackChange(later))
+            await self._stalls.commit(TrackChange(later), loaded.events)
         return await self._again(loaded)
 
     def can_be_asked(self, carrier: str) -> bool:
@@ -245,6 +248,7 @@ class Tracks:
             first_seen_time=now,
             phone_tail=phone_tail if phone_tail.isdigit() else "",
         )
+        track = self._stalls.opened(track)
         if not self.can_be_asked(carrier):
             return track
         return following.begin(track, now=now, asked_at_once=asked_at_once)
@@ -268,7 +272,7 @@ class Tracks:
     async def _apply(self, loaded: LoadedTrack, make: Callable[[TrackRecord], TrackRecord]) -> LoadedTrack:
         while True:
             try:
-                await self._store.commit_track(TrackChange(make(loaded.track)))
+                await self._stalls.commit(TrackChange(make(loaded.track)), loaded.events)
             except Stale:
                 loaded = await self._again(loaded)
                 continue

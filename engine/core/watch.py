@@ -48,13 +48,15 @@ class TrackFilter(msgspec.Struct, frozen=True):
     carriers: frozenset[str] = frozenset()
     waybill_numbers: frozenset[str] = frozenset()
     status_changes_only: bool = False
+    alerts_only: bool = False
 
     def matches(self, news: TrackNews) -> bool:
         """Whether a watcher wants this news."""
         return (
             (news.status_changed or not self.status_changes_only)
+            and (news.alert is not None or not self.alerts_only)
             and (not self.statuses or news.status in self.statuses)
-            and (not self.milestones or news.event.milestone in self.milestones)
+            and (not self.milestones or (news.event is not None and news.event.milestone in self.milestones))
             and (not self.carriers or news.carrier in self.carriers)
             and (not self.waybill_numbers or news.waybill_number in self.waybill_numbers)
         )

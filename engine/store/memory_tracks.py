@@ -18,7 +18,14 @@ from engine.core.policy.track_records import (
 )
 from engine.store.listeners import tell_all
 from engine.store.port import Stale, StoreError
-from engine.store.rules import check_track_step, missing_track_text, stale_track_text, to_us
+from engine.store.rules import (
+    check_track_step,
+    count_stalled,
+    missing_track_text,
+    stale_track_text,
+    stalled_by,
+    to_us,
+)
 from engine.store.track_port import CLAIM_LEASE_S, TrackChange
 
 
@@ -118,6 +125,34 @@ class MemoryTracks:
             self._tracks[track_id] = msgspec.structs.replace(self._tracks[track_id], next_poll_time=lease_end)
         return [self._tracks[track_id] for track_id in taken]
 
+    async def claim_due_checks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
+        """Take tracks whose check is due, oldest first, and put their time off by `lease_s` from now."""
+        await self._turn()
+        to_us(now, "now")
+        due = sorted(
+            (t.next_check_time, t.track_id)
+            for t in self._tracks.values()
+            if t.next_check_time is not None and not t.retired and t.next_check_time <= now
+        )
+        lease_end = now + timedelta(seconds=lease_s)
+        taken = [track_id for _, track_id in due[: max(limit, 0)]]
+        for track_id in taken:
+            self._tracks[track_id] = msgspec.structs.replace(self._tracks[track_id], next_check_time=lease_end)
+        return [self._tracks[track_id] for track_id in taken]
+
+    async def recheck_tracks(self, now: datetime) -> int:
+        """Make every track that is not retired due for a check."""
+        await self._turn()
+        to_us(now, "now")
+        live = [t for t in self._tracks.values() if not t.retired]
+        self._tracks.update((t.track_id, msgspec.structs.replace(t, next_check_time=now)) for t in live)
+        return len(live)
+
+    async def count_stalled(self) -> dict[str, int]:
+        """Parcels with an open alert by rule."""
+        await self._turn()
+        return count_stalled((stalled_by(t), 1) for t in self._tracks.values() if t.alerts)
+
     async def news_after(self, tenant: str, sequence: int, *, limit: int) -> list[NumberedNews]:
         """News of a tenant with a greater sequence, ascending."""
         await self._turn()
@@ -211,6 +246,8 @@ def _check(track: TrackRecord, events: Sequence[KeptEvent] = (), news: Sequence[
     to_us(track.first_seen_time, "first_seen_time")
     if track.next_poll_time is not None:
         to_us(track.next_poll_time, "next_poll_time")
+    if track.next_check_time is not None:
+        to_us(track.next_check_time, "next_check_time")
     for kept in events:
         to_us(kept.event.time, "time")
     for one in news:

@@ -5,11 +5,13 @@ Pure and synchronous. A backend only fetches and writes; it never decides by its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
+from crossdock_sdk.tracking import TrackEvent
 from engine.core.policy.records import (
     FINAL_STATES,
     AttemptRecord,
@@ -18,7 +20,7 @@ from engine.core.policy.records import (
     OrderState,
 )
 from engine.core.policy.return_records import ReturnRecord
-from engine.core.policy.track_records import TrackRecord
+from engine.core.policy.track_records import TrackNews, TrackRecord
 from engine.store.port import AcceptKind, Idempotency, StoreError
 from engine.store.track_port import TrackChange
 
@@ -105,20 +107,44 @@ def missing_text(order: OrderRecord) -> str:
     return f"order {order.order_id} is not in the store for its tenant: accept it first"
 
 
-def check_track_step(change: TrackChange) -> list[bytes]:
-    """The fingerprint of each news' event. Raises StoreError for a step whose parts do not belong together."""
+def check_track_step(change: TrackChange) -> list[bytes | None]:
+    """The fingerprint of each news' event, None for news of an alert.
+
+    Raises StoreError for a step whose parts do not belong together.
+    """
     track = change.track
     marks = {kept.event: kept.fingerprint for kept in change.events}
     if len({kept.fingerprint for kept in change.events}) < len(change.events):
         raise StoreError(f"events: two of track {track.track_id} have one fingerprint: give each event once")
-    for news in change.news:
-        if news.tenant != track.tenant or news.track_id != track.track_id:
-            raise StoreError(
-                f"news: one is not about track {track.track_id} of its tenant: write it with its own track"
-            )
-        if news.event not in marks:
-            raise StoreError(f"news: one of track {track.track_id} is about no event of this step: write both together")
-    return [marks[news.event] for news in change.news]
+    return [_mark_of(track, news, marks) for news in change.news]
+
+
+def _mark_of(track: TrackRecord, news: TrackNews, marks: Mapping[TrackEvent, bytes]) -> bytes | None:
+    if news.tenant != track.tenant or news.track_id != track.track_id:
+        raise StoreError(f"news: one is not about track {track.track_id} of its tenant: write it with its own track")
+    if (news.event is None) is (news.alert is None):
+        raise StoreError(f"news: one of track {track.track_id} must be about either an event or an alert: give one")
+    if news.alert is not None:
+        # Nobody may hear of an alert that the track does not show, nor of the end of one that it does.
+        if (news.alert.resolved_time is None) is not any(a.rule == news.alert.rule for a in track.alerts):
+            raise StoreError(f"news: the alert {news.alert.rule} of track {track.track_id} is not as the track has it")
+        return None
+    if news.event is None or news.event not in marks:
+        raise StoreError(f"news: one of track {track.track_id} is about no event of this step: write both together")
+    return marks[news.event]
+
+
+def stalled_by(track: TrackRecord) -> str:
+    """The rules of a track's open alerts, one a line; names have no line feeds. What counting goes by."""
+    return "\n".join(sorted(alert.rule for alert in track.alerts))
+
+
+def count_stalled(groups: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Parcels per rule, out of how many are stalled by the same rules."""
+    counts: Counter[str] = Counter()
+    for rules, parcels in groups:
+        counts.update(dict.fromkeys(rules.split("\n"), parcels))
+    return dict(counts)
 
 
 def stale_track_text(change: TrackRecord, version: int) -> str:

@@ -28,7 +28,7 @@ class TrackChange(msgspec.Struct, frozen=True):
     """One step of a track: the track as it shall be, the events that are new, what watchers hear of them.
 
     `track.version` is the one that was read. Carrier, number and first_seen_time never change. Each news is about one
-    of `events`; an event need not make news.
+    of `events`, or about an alert that `track` has (raised) or has no more (resolved); an event need not make news.
     """
 
     track: TrackRecord
@@ -79,6 +79,21 @@ class TrackStore(Protocol):
         So nobody else gets them meanwhile, and a claim that is never answered is due again. Versions stay. Retired
         tracks are never due.
         """
+        ...
+
+    async def claim_due_checks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
+        """Take tracks with next_check_time <= now, as `claim_due_tracks` takes those to be asked about."""
+        ...
+
+    async def recheck_tracks(self, now: datetime) -> int:
+        """Make every track that is not retired due for a check at `now`; returns how many. Versions stay.
+
+        For rules that changed. Goes in slices, as `purge` does.
+        """
+        ...
+
+    async def count_stalled(self) -> dict[str, int]:
+        """Parcels with an open alert by rule, over all tenants; rules without any are left out."""
         ...
 
     async def news_after(self, tenant: str, sequence: int, *, limit: int) -> list[NumberedNews]:

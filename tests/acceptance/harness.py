@@ -327,13 +327,13 @@ async def world(
     folder: Path,
     *,
     carriers: Sequence[str] = CARRIERS,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Mapping[str, Any] | Sequence[Any]] | None = None,
     with_engine: bool = True,
 ) -> AsyncIterator[World]:
     """Simulators, engine and client in `folder`. settings: laid over `QUICK`, section by section."""
-    laid = dict(QUICK)
+    laid: dict[str, Any] = dict(QUICK)
     for section, values in (settings or {}).items():
-        laid[section] = {**laid.get(section, {}), **values}
+        laid[section] = {**laid.get(section, {}), **values} if isinstance(values, Mapping) else values
     async with running_sandbox(folder, carriers=carriers, settings=laid, with_engine=with_engine) as sandbox:
         made = World(sandbox)
         try:

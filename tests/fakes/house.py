@@ -22,6 +22,7 @@ from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.records import AttemptRecord, Event, LoadedOrder, OrderDraft, OrderState
 from engine.core.policy.return_records import ReturnReason, Verdict
 from engine.core.policy.routing import AccountFacts
+from engine.core.policy.stalls import DEFAULT_STALL_RULES, Judge, StallRule, Unconditional
 from engine.core.policy.track_records import LoadedTrack, NumberedNews, TrackSource
 from engine.core.pushes import Pushes
 from engine.core.quotes import LivePrices
@@ -29,6 +30,7 @@ from engine.core.reconcile import reconcile
 from engine.core.returning import Returning
 from engine.core.returns import NoReturnRules, ReturnRules, Returns
 from engine.core.router import NoRules, Router, RuleEngine
+from engine.core.stalling import Stalls
 from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Watch
 from engine.outbound import LaneSettings, Outbound
@@ -65,6 +67,7 @@ class Heard:
         self.polls: list[str] = []
         self.kept: list[tuple[str, int, int]] = []
         self.returns: list[str] = []
+        self.alerts: list[str] = []
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """See BookingObserver."""
@@ -110,6 +113,10 @@ class Heard:
         """See ReturnsObserver."""
         self.returns.append(f"{reason} REFUND")
 
+    def alert_changed(self, rule: str, carrier: str, change: str) -> None:
+        """See StallObserver."""
+        self.alerts.append(f"{carrier} {rule} {change}")
+
 
 class House:
     """One store and one network; `start` is a new engine process on them, `crash` its sudden end."""
@@ -126,6 +133,8 @@ class House:
         self._rules = rules
         self._max_open = max_open
         self._live_prices = live_prices
+        self.stall_rules: Sequence[StallRule] = DEFAULT_STALL_RULES
+        self.judge: Judge = Unconditional()
         self._workers: asyncio.Task[None] | None = None
         self.return_rules: ReturnRules = NoReturnRules()
 
@@ -174,6 +183,9 @@ class House:
             observer=self.heard,
             max_open=self._max_open,
         )
+        self.stalls = Stalls(
+            store=self.store, rules=self.stall_rules, judge=self.judge, clock=self.clock, observer=self.heard
+        )
         self.tracks = Tracks(
             store=self.store,
             outbound=self.outbound,
@@ -181,6 +193,7 @@ class House:
             accounts=self.accounts,
             clock=self.clock,
             observer=self.heard,
+            stalls=self.stalls,
         )
         self.returning = Returning(store=self.store, orders=self.orders, clock=self.clock, hand_over_days=14.0)
         self.returns = Returns(
@@ -214,6 +227,10 @@ class House:
     def follow(self) -> None:
         """Run the loop that asks about parcels that are due, until the engine ends."""
         self.group.create_task(follow(self.store, self.tracks, self.clock, self._trouble))
+
+    def watch_stalls(self) -> None:
+        """Run the loop that checks parcels to which nothing happens, until the engine ends."""
+        self.group.create_task(self.stalls.run(self._trouble))
 
     def reconcile(self) -> None:
         """Run the loop that takes up what is due, until the engine ends."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import datetime
 
 from engine.core.policy.track_records import TrackRecord
 from engine.store.memory import MemoryStore
-from engine.store.track_port import TrackChange
+from engine.store.track_port import CLAIM_LEASE_S, TrackChange
 
 
 class FaultyStore(MemoryStore):
-    """Fails the next commits of tracks with `track_faults`, in order, the next openings with `open_faults`.
+    """Fails the next commits of tracks with `track_faults`, in order, the next openings with `open_faults`, the next
+    claims of checks with `check_faults`.
 
     Nothing of those is written. track_commits: how many were tried.
     """
@@ -19,6 +21,7 @@ class FaultyStore(MemoryStore):
         super().__init__()
         self.track_faults: deque[Exception] = deque()
         self.open_faults: deque[Exception] = deque()
+        self.check_faults: deque[Exception] = deque()
         self.track_commits = 0
 
     async def open_track(self, track: TrackRecord) -> TrackRecord:
@@ -26,6 +29,12 @@ class FaultyStore(MemoryStore):
         if self.open_faults:
             raise self.open_faults.popleft()
         return await super().open_track(track)
+
+    async def claim_due_checks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
+        """See TrackStore."""
+        if self.check_faults:
+            raise self.check_faults.popleft()
+        return await super().claim_due_checks(now, limit=limit, lease_s=lease_s)
 
     async def commit_track(self, change: TrackChange) -> TrackRecord:
         """See TrackStore."""

@@ -20,7 +20,7 @@ from crossdock_sf.simulator import PUSH_TOKEN
 from crossdock_sf.simulator_push import Postman
 from engine.core.policy.track_records import DeadLetter
 from tests.integration import kit
-from tests.integration.commands import crossdock, interrupted
+from tests.integration.terminal import crossdock, interrupted
 from tests.integration.world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -105,6 +105,7 @@ async def test_a_label_is_written_and_can_be_scanned(world: World, tmp_path: Pat
         (("track", "X!Y#Q"), 1, "name the carrier with --carrier"),
         (("track", "X!Y#Q", "--carrier", "nobody"), 1, "X!Y#Q"),
         (("watch", "--status", "LOST"), 2, "use one of PRE_TRANSIT, PICKED_UP"),
+        (("watch", "--changes-only", "--alerts-only"), 2, "give one of them"),
         (("watch", "--cursor", "soon"), 1, "the cursor was not given by this engine"),
     ],
 )

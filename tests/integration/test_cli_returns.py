@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from crossdock.v1 import core_pb2
-from tests.integration.commands import Ran, crossdock
 from tests.integration.kit import booked
+from tests.integration.terminal import Ran, crossdock
 from tests.integration.world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

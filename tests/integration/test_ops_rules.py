@@ -186,6 +186,7 @@ def _trouble(metrics: Metrics) -> None:
     metrics.unmapped_codes("sf").inc()
     metrics.track_polled("sf", "FAILED")
     metrics.return_counts({ReturnState.FAILED: 1, ReturnState.UNDER_REVIEW: 51})
+    metrics.stalled_parcels("no-movement").inc(100)
 
 
 def _lane_trouble(metrics: Metrics, calls: Iterable[tuple[str, str, int]]) -> None:

@@ -8,13 +8,16 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from crossdock_sdk import Address, Contact, Options, Parcel, Party, ServiceLevel, Temperature
 from engine.api.convert.rules import CelRules
+from engine.api.convert.stall_rules import CelStallRules
 from engine.config import Settings, load
 from engine.core.policy.records import OrderDraft
+from engine.core.policy.stalls import Judgement, StallFacts
 from engine.core.registry import load_carriers
-from engine.wiring import account_facts, accounts_of, tenants_of
+from engine.wiring import account_facts, accounts_of, stall_rules_of, tenants_of
 from tests.meta.tree import ROOT, python_files, relative
 
 README = ROOT / "engine/README.md"
@@ -147,6 +150,18 @@ def test_an_ordinary_order_meets_no_rule_of_the_example(example: Path) -> None:
     rules = CelRules(load(example, {}).rule)
 
     assert rules.effects(_draft()) == ()
+
+
+def test_the_stall_rules_of_the_example_compile(example: Path) -> None:
+    """Their conditions say what their names do."""
+    rules = stall_rules_of(load(example, {}))
+    judge = CelStallRules(rules)
+    lhasa = StallFacts("sf", "IN_TRANSIT", "", False, 1, "拉萨市")
+
+    said = {rule.name: judge.judge(rule, lhasa) for rule in rules}
+
+    assert said == {"not collected": Judgement(False), "no movement": Judgement(False)}
+    assert judge.judge(rules[1], replace(lhasa, city="杭州市")) == Judgement(True)
 
 
 def test_every_setting_is_read_somewhere() -> None:

@@ -9,6 +9,7 @@ import pytest
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings, load
 from engine.config_checks import is_loopback
 
+STALL_RULE = "[[stall_rule]]\nname = 'r'\nsince = 'booked'\nafter_h = 24.0\n"
 DIGEST = "0123456789abcdef" * 4
 ACCOUNT = '[[account]]\nid = "sf-main"\ncarrier = "sf"\n'
 
@@ -71,6 +72,16 @@ ONE_WRONG = [
         "add it",
     ),
     ("[[rule]]\nname = 'r'\nwhen = 'true'\n" * 2, "rule r: stands 2 times", "unique"),
+    (STALL_RULE * 2, "stall_rule r: stands 2 times", "unique"),
+    (STALL_RULE.replace("'r'", '"a\\nb"'), "stall_rule 'a\\nb': name: use 1 to 64 characters", "line feeds"),
+    (STALL_RULE.replace("booked", "born"), "stall_rule r: since: 'born' is no clock", "booked, last_event, status"),
+    (STALL_RULE.replace("24.0", "0.0"), "stall_rule r: after_h: 0 h", "more than 0"),
+    (STALL_RULE.replace("24.0", "2160.5"), "stall_rule r: after_h: 2160.5 h", "at most 2160"),
+    (STALL_RULE.replace("24.0", "nan"), "stall_rule r: after_h: nan h", "more than 0"),
+    (STALL_RULE + "statuses = ['LOST']", "stall_rule r: statuses: 'LOST' is no status", "NOTHING_KNOWN, PRE_TRANSIT"),
+    (STALL_RULE + "statuses = ['DELIVERED']", "stall_rule r: statuses: 'DELIVERED' is no status", "IN_TRANSIT"),
+    (STALL_RULE.replace("after_h = 24.0", ""), "stall_rule[0].after_h: is missing", "add it"),
+    ("".join(STALL_RULE.replace("'r'", f"'r{n}'") for n in range(101)), "stall_rule: 101 rules", "at most 100"),
     ("[server]\nlisten = 'here'", "server.listen: 'here' is not HOST:PORT", "write for example"),
     ("[ingress]\nlisten = '127.0.0.1:99999'", "ingress.listen: '127.0.0.1:99999' is not HOST:PORT", "write"),
     ("[server]\ntls_key_file = 'k'", "server.tls_certificate_file, server.tls_key_file: one is missing", "give both"),

@@ -105,6 +105,17 @@ def test_states_that_no_order_is_in_show_zero() -> None:
     assert value(metrics, "orders", state="NEEDS_REVIEW") == 0.0
 
 
+def test_stalled_parcels_are_counted_for_every_rule() -> None:
+    """A rule that nobody breaks shows zero, also one that is gone from the configuration; changes are counted."""
+    metrics = Metrics()
+    metrics.stalled_counts({"slow": 3, "gone": 1}, ("slow", "lost"))
+    metrics.stalled_counts({"lost": 2}, ("slow", "lost"))
+    metrics.alert_changed("slow", "sf", "RAISED")
+
+    assert [value(metrics, "stalled_parcels", rule=rule) for rule in ("slow", "lost", "gone")] == [0.0, 2.0, 0.0]
+    assert value(metrics, "stall_alerts_total", rule="slow", carrier="sf", change="RAISED") == 1.0
+
+
 def test_lanes_are_read_when_scraped() -> None:
     """Depth, calls, limit, breaker and learned rates; an unlimited rate has no sample."""
     metrics = Metrics()

@@ -317,11 +317,13 @@ class Client(ReturnCalls):
         carriers: Iterable[str] = (),
         waybill_numbers: Iterable[str] = (),
         status_changes_only: bool = False,
+        alerts_only: bool = False,
         give_up_after_s: float = LONG_TIMEOUT_S,
     ) -> AsyncGenerator[tracks.WatchTracksResponse, None]:
         """What happens to the tenant's parcels, in commit order; never ends by itself.
 
-        Each message has a `cursor`, and `news` unless it is a checkpoint (`HasField("news")`).
+        Each message has a `cursor`, and `news` unless it is a checkpoint (`HasField("news")`): of an event, or of an
+        alert of a parcel that stands still (`news.HasField("alert")`), raised or resolved.
         Cursors, cuts and errors are as in `watch_orders`; the two have cursors of their own.
         """
         check_timeout(give_up_after_s)
@@ -332,6 +334,7 @@ class Client(ReturnCalls):
             carriers=carriers,
             waybill_numbers=waybill_numbers,
             status_changes_only=status_changes_only,
+            alerts_only=alerts_only,
         )
         return watch(self._track_stub.WatchTracks, first, self._calls, give_up_after_s)
 

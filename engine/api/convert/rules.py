@@ -21,6 +21,7 @@ from engine.core.policy.routing import RuleEffect
 
 LONGEST_RULE = 4096
 MOST_RULES = 500
+SEE_ORDER = "see the fields of Order in proto/crossdock/v1/core.proto"
 
 
 class _Conditional(Protocol):
@@ -50,9 +51,7 @@ class CelRules:
             },
             container="crossdock.v1",
         )
-        self._rules = compile_rules(
-            self._env, "rule", rules, "see the fields of Order in proto/crossdock/v1/core.proto"
-        )
+        self._rules = compile_rules(self._env, "rule", rules, SEE_ORDER)
 
     def effects(self, draft: OrderDraft) -> tuple[RuleEffect, ...]:
         """See RuleEngine."""

@@ -6,7 +6,7 @@ from crossdock.v1 import track_service_pb2, track_status_pb2
 from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 from engine.api.convert.values import to_timestamp
 from engine.core.policy.recognition import Guess
-from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackNews, TrackRecord, TrackSource
+from engine.core.policy.track_records import KeptEvent, LoadedTrack, StallAlert, TrackNews, TrackRecord, TrackSource
 
 pb = track_service_pb2
 
@@ -38,6 +38,7 @@ def write_track(loaded: LoadedTrack) -> pb.Track:
         events=[_write_event(kept) for kept in loaded.events],
         freshness=_write_freshness(track),
         unknown_event_count=track.unknown_count,
+        alerts=[_write_alert(alert) for alert in track.alerts],
     )
     if track.status_time is not None:
         to_timestamp(track.status_time, message.status_time)
@@ -80,19 +81,30 @@ def _event(event: TrackEvent) -> pb.TrackEvent:
     return message
 
 
+def _write_alert(alert: StallAlert) -> pb.StallAlert:
+    message = pb.StallAlert(rule=alert.rule, reason=alert.reason, evidence=alert.evidence)
+    to_timestamp(alert.raised_time, message.raised_time)
+    if alert.resolved_time is not None:
+        to_timestamp(alert.resolved_time, message.resolved_time)
+    return message
+
+
 def write_news(news: TrackNews) -> pb.TrackNews:
-    """An event that was new, and where the parcel stands after it."""
+    """An event that was new or an alert that changed, and where the parcel stands after it."""
     message = pb.TrackNews(
         track_id=news.track_id,
         carrier=news.carrier,
         waybill_number=news.waybill_number,
         order_id=news.order_id,
-        event=_event(news.event),
         status=STATUSES[news.status],
         status_changed=news.status_changed,
     )
-    message.event.source = SOURCES[news.source]
-    to_timestamp(news.received_time, message.event.receive_time)
+    if news.event is not None:
+        message.event.CopyFrom(_event(news.event))
+        message.event.source = SOURCES[news.source]
+        to_timestamp(news.received_time, message.event.receive_time)
+    if news.alert is not None:
+        message.alert.CopyFrom(_write_alert(news.alert))
     return message
 
 

@@ -21,6 +21,19 @@ class TrackSource(StrEnum):
     POLL = "POLL"
 
 
+class StallAlert(msgspec.Struct, frozen=True):
+    """A parcel that a stall rule found standing still: raised once, resolved by what happens to the parcel.
+
+    reason: for people. evidence: what the rule went by, without anything personal. resolved_time: None while open.
+    """
+
+    rule: str
+    reason: str
+    evidence: dict[str, str]
+    raised_time: datetime
+    resolved_time: datetime | None = None
+
+
 class TrackRecord(msgspec.Struct, frozen=True):
     """One parcel's life at one carrier.
 
@@ -29,7 +42,8 @@ class TrackRecord(msgspec.Struct, frozen=True):
     next_poll_time: when it is asked for again, None when it is not followed (any more). unknown_count: events whose
     code no table knows. last_event_time: the newest event's carrier time. pushed_time: when the carrier last pushed
     about it. failed_polls: polls without an answer since the last one; final_polls: polls answered since the parcel
-    came to its end.
+    came to its end. alerts: the open ones. next_check_time: when a stall rule may find it standing still,
+    None for never unless something happens to it.
     """
 
     track_id: str
@@ -53,6 +67,8 @@ class TrackRecord(msgspec.Struct, frozen=True):
     final_polls: int = 0
     next_poll_time: datetime | None = None
     retired: bool = False
+    alerts: tuple[StallAlert, ...] = ()
+    next_check_time: datetime | None = None
     version: int = 0
 
     def __repr__(self) -> str:
@@ -70,19 +86,24 @@ class KeptEvent(msgspec.Struct, frozen=True):
 
 
 class TrackNews(msgspec.Struct, frozen=True):
-    """What watchers hear: one event that was new to us, and where the parcel stands after it."""
+    """What watchers hear: an event that was new to us, or an alert that was raised or resolved.
+
+    And where the parcel stands after it. Exactly one of `event` and `alert` is there; source: of the newest knowledge,
+    None before the first.
+    """
 
     tenant: str
     track_id: str
     carrier: str
     waybill_number: str
     order_id: str
-    event: TrackEvent
-    source: TrackSource
+    source: TrackSource | None
     status: TrackStatus | None
     milestone: Milestone
     status_changed: bool
     received_time: datetime
+    event: TrackEvent | None = None
+    alert: StallAlert | None = None
 
 
 class NumberedNews(msgspec.Struct, frozen=True):

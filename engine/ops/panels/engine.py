@@ -119,5 +119,21 @@ TRACKING = Row(
             "apply them again with `crossdock pushes replay`, which is safe to repeat.",
             queries=(Query("sum(crossdock_dead_letters)", "set aside"),),
         ),
+        Panel(
+            title="Parcels that stand still",
+            unit=Unit.COUNT,
+            width=12,
+            advice="Parcels with an open alert, by the rule that raised it. Growing: more stand still than move on "
+            "again; see at which carrier beside it. `crossdock watch --cursor 0 --alerts-only` names them.",
+            queries=(Query("sum by (rule) (crossdock_stalled_parcels)", "{{rule}}"),),
+        ),
+        Panel(
+            title="Alerts of standing parcels, in an hour",
+            unit=Unit.COUNT,
+            width=12,
+            advice="How many were raised by each rule at each carrier. One carrier far above its usual number: a "
+            "depot, a weather or its feed; ask it. All carriers at once: a rule is too strict, or we hear nothing.",
+            queries=(Query('crossdock:stall_alerts_raised:increase1h{carrier=~"$carrier"}', "{{carrier}} {{rule}}"),),
+        ),
     ),
 )

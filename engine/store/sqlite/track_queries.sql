@@ -5,14 +5,14 @@
 
 -- name: get_track
 SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
-       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+       t.status, t.next_poll_us, t.retired, t.version, t.live, t.next_check_us, e.fingerprint, e.body
 FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
 WHERE t.track_id = ?1 AND +t.tenant = ?2
 ORDER BY t.track_id, e.number;
 
 -- name: find_track
 SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
-       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+       t.status, t.next_poll_us, t.retired, t.version, t.live, t.next_check_us, e.fingerprint, e.body
 FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
 WHERE t.track_id = (
   SELECT track_id FROM tracks INDEXED BY tracks_by_number
@@ -22,7 +22,7 @@ ORDER BY t.track_id, e.number;
 
 -- name: find_tracks_by_number
 SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
-       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+       t.status, t.next_poll_us, t.retired, t.version, t.live, t.next_check_us, e.fingerprint, e.body
 FROM tracks AS t INDEXED BY tracks_by_number LEFT JOIN track_events AS e ON e.track_id = t.track_id
 WHERE t.carrier = ?1 AND t.waybill_number = ?2 AND t.account_id = ?3 AND NOT EXISTS (
   SELECT 1 FROM tracks AS newer INDEXED BY tracks_by_number
@@ -32,7 +32,7 @@ ORDER BY t.tenant, t.first_seen_us, e.number;
 
 -- name: track_of_order
 SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
-       t.status, t.next_poll_us, t.retired, t.version, t.live, e.fingerprint, e.body
+       t.status, t.next_poll_us, t.retired, t.version, t.live, t.next_check_us, e.fingerprint, e.body
 FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
 WHERE t.track_id = (
   SELECT track_id FROM tracks INDEXED BY tracks_by_order
@@ -42,13 +42,13 @@ ORDER BY t.track_id, e.number;
 
 -- name: live_track
 SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
-       status, next_poll_us, retired, version, live, NULL, NULL
+       status, next_poll_us, retired, version, live, next_check_us, NULL, NULL
 FROM tracks INDEXED BY tracks_live
 WHERE tenant = ?1 AND carrier = ?2 AND waybill_number = ?3 AND retired = 0;
 
 -- name: due_tracks
 SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
-       status, next_poll_us, retired, version, live, NULL, NULL
+       status, next_poll_us, retired, version, live, next_check_us, NULL, NULL
 FROM tracks INDEXED BY tracks_due
 WHERE next_poll_us IS NOT NULL AND retired = 0 AND next_poll_us <= ?1
 ORDER BY next_poll_us, track_id LIMIT ?2;
@@ -56,14 +56,33 @@ ORDER BY next_poll_us, track_id LIMIT ?2;
 -- name: put_off_track
 UPDATE tracks SET next_poll_us = ?2 WHERE track_id = ?1;
 
+-- name: due_checks
+SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+       status, next_poll_us, retired, version, live, next_check_us, NULL, NULL
+FROM tracks INDEXED BY tracks_to_check
+WHERE next_check_us IS NOT NULL AND retired = 0 AND next_check_us <= ?1
+ORDER BY next_check_us, track_id LIMIT ?2;
+
+-- name: put_off_check
+UPDATE tracks SET next_check_us = ?2 WHERE track_id = ?1;
+
+-- name: live_tracks_after
+SELECT track_id, tenant, carrier, waybill_number FROM tracks INDEXED BY tracks_live
+WHERE retired = 0 AND (tenant, carrier, waybill_number) > (?1, ?2, ?3)
+ORDER BY tenant, carrier, waybill_number LIMIT ?4;
+
+-- name: count_stalled
+SELECT stalled_by, count(*) FROM tracks INDEXED BY tracks_stalled WHERE stalled_by <> '' GROUP BY stalled_by;
+
 -- name: insert_track
 INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
-                    status, next_poll_us, retired, version, live)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
+                    status, next_poll_us, retired, next_check_us, stalled_by, version, live)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
 
 -- name: update_track
 UPDATE tracks
-SET account_id = ?4, order_id = ?5, status = ?6, next_poll_us = ?7, retired = ?8, live = ?9, version = ?3 + 1
+SET account_id = ?4, order_id = ?5, status = ?6, next_poll_us = ?7, retired = ?8, next_check_us = ?9,
+    stalled_by = ?10, live = ?11, version = ?3 + 1
 WHERE track_id = ?1 AND tenant = ?2 AND version = ?3;
 
 -- name: version_of_track
@@ -82,7 +101,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: news_after
 SELECT n.sequence, n.track_id, n.fingerprint, n.body, e.body
-FROM track_news AS n JOIN track_events AS e ON e.track_id = n.track_id AND e.fingerprint = n.fingerprint
+FROM track_news AS n LEFT JOIN track_events AS e ON e.track_id = n.track_id AND e.fingerprint = n.fingerprint
 WHERE n.tenant = ?1 AND n.sequence > ?2
 ORDER BY n.sequence LIMIT ?3;
 

@@ -20,16 +20,19 @@ from engine.core.policy.track_records import (
     KeptEvent,
     LoadedTrack,
     NumberedNews,
+    StallAlert,
     TrackNews,
     TrackRecord,
     TrackSource,
 )
 from engine.store.codec import Codec
-from engine.store.rules import to_us
+from engine.store.rules import stalled_by, to_us
 from engine.store.sqlite.rows import Row, from_us, read_body
 
 TRACK, TRACK_EVENT, DEAD_LETTER = "tracks.live", "track_events.body", "dead_letters.body"
 NEWS = "track_news.body"
+EVENT = 13
+"""Where an event's fingerprint stands in a row of get_track and its kin; its body comes next."""
 NO_TENANT = ""
 """A push that could not be applied belongs to an account, not to a tenant: the engine's own key seals it."""
 
@@ -48,6 +51,7 @@ class TrackLive(msgspec.Struct, frozen=True):
     unknown_count: int = 0
     failed_polls: int = 0
     final_polls: int = 0
+    alerts: tuple[StallAlert, ...] = ()
 
 
 class EventBody(msgspec.Struct, frozen=True):
@@ -60,16 +64,17 @@ class EventBody(msgspec.Struct, frozen=True):
 
 
 class NewsBody(msgspec.Struct, frozen=True):
-    """News without its event, and without what has a column."""
+    """News without its event, and without what has a column. An alert holds nothing personal and stands here."""
 
     carrier: str
     waybill_number: str
     order_id: str
-    source: TrackSource
+    source: TrackSource | None
     status: TrackStatus | None
     milestone: Milestone
     status_changed: bool
     received_time: datetime
+    alert: StallAlert | None = None
 
 
 class LetterBody(msgspec.Struct, frozen=True):
@@ -86,8 +91,8 @@ class NewsRow(msgspec.Struct, frozen=True):
     """News ready for the writer, which adds the sequence number."""
 
     news: TrackNews
-    fingerprint: bytes
-    row: tuple[str, str, bytes, int, bytes]
+    fingerprint: bytes | None
+    row: tuple[str, str, bytes | None, int, bytes]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -142,7 +147,7 @@ class TrackRows:
             for kept in events
         ]
 
-    def news(self, news: Iterable[TrackNews], fingerprints: Iterable[bytes]) -> list[NewsRow]:
+    def news(self, news: Iterable[TrackNews], fingerprints: Iterable[bytes | None]) -> list[NewsRow]:
         """What Transaction.add_news takes."""
         rows = []
         for one, mark in zip(news, fingerprints, strict=True):
@@ -166,14 +171,14 @@ class TrackRows:
         """Tracks out of rows of get_track and its kin: a row an event, adjacent by track."""
         for _, same_track in groupby(rows, key=itemgetter(0)):
             first, *more = same_track
-            kept = [self._read_event(row) for row in (first, *more) if row[12] is not None]
+            kept = [self._read_event(row) for row in (first, *more) if row[EVENT] is not None]
             kept.sort(key=lambda one: one.event.time)
             yield LoadedTrack(self.read_track(first), tuple(kept))
 
     def read_track(self, row: Sequence[Any]) -> TrackRecord:
         """A track out of the first columns of such a row."""
         track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us = row[:7]
-        status, next_poll_us, retired, version, sealed = row[7:12]
+        status, next_poll_us, retired, version, sealed, next_check_us = row[7:13]
         live = read_body(_decode_live, self._open(tenant, TRACK, track_id, sealed), TRACK, track_id)
         return TrackRecord(
             track_id=track_id,
@@ -185,16 +190,19 @@ class TrackRows:
             order_id=order_id,
             status=None if status is None else TrackStatus(status),
             next_poll_time=None if next_poll_us is None else from_us(next_poll_us),
+            next_check_time=None if next_check_us is None else from_us(next_check_us),
             retired=bool(retired),
             version=version,
             **msgspec.structs.asdict(live),
         )
 
-    def read_news(self, tenant: str, row: tuple[int, str, bytes, bytes, bytes]) -> NumberedNews:
+    def read_news(self, tenant: str, row: tuple[int, str, bytes | None, bytes, bytes | None]) -> NumberedNews:
         """Committed news out of a row of news_after."""
         sequence, track_id, mark, news_body, event_body = row
         news = read_body(_decode_news, news_body, NEWS, str(sequence))
-        event = self._open_event(tenant, track_id, mark, event_body).event
+        event = None
+        if mark is not None and event_body is not None:
+            event = self._open_event(tenant, track_id, mark, event_body).event
         return NumberedNews(
             sequence, TrackNews(tenant=tenant, track_id=track_id, event=event, **msgspec.structs.asdict(news))
         )
@@ -217,17 +225,20 @@ class TrackRows:
         return self._seal(track.tenant, TRACK, track.track_id, _encode(live))
 
     def _read_event(self, row: Sequence[Any]) -> KeptEvent:
-        kept = self._open_event(row[1], row[0], row[12], row[13])
-        return KeptEvent(row[12], kept.event, kept.received_time, kept.source, kept.mapping_version)
+        mark = row[EVENT]
+        kept = self._open_event(row[1], row[0], mark, row[EVENT + 1])
+        return KeptEvent(mark, kept.event, kept.received_time, kept.source, kept.mapping_version)
 
     def _open_event(self, tenant: str, track_id: str, mark: bytes, sealed: bytes) -> EventBody:
         row_id = _event_id(track_id, mark)
         return read_body(_decode_event, self._open(tenant, TRACK_EVENT, row_id, sealed), TRACK_EVENT, row_id)
 
 
-def _changing(track: TrackRecord) -> tuple[str | None, int | None, int]:
+def _changing(track: TrackRecord) -> tuple[str | None, int | None, int, int | None, str]:
     next_poll_us = None if track.next_poll_time is None else to_us(track.next_poll_time, "next_poll_time")
-    return (track.status.value if track.status else None, next_poll_us, int(track.retired))
+    next_check_us = None if track.next_check_time is None else to_us(track.next_check_time, "next_check_time")
+    status = track.status.value if track.status else None
+    return (status, next_poll_us, int(track.retired), next_check_us, stalled_by(track))
 
 
 def _event_id(track_id: str, fingerprint: bytes) -> str:

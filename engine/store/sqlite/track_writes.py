@@ -63,6 +63,22 @@ def claim_due_tracks(tx: Transaction, now_us: int, lease_end_us: int, limit: int
     return rows
 
 
+def claim_due_checks(tx: Transaction, now_us: int, lease_end_us: int, limit: int) -> list[Any]:
+    """Rows of the tracks taken, oldest first, as they were before their time was put off."""
+    rows = tx.run(SQL.due_checks, (now_us, limit))
+    for row in rows:
+        tx.run(SQL.put_off_check, (row[0], lease_end_us))
+    return rows
+
+
+def recheck_tracks(tx: Transaction, now_us: int, after: tuple[str, str, str]) -> tuple[int, tuple[str, str, str]]:
+    """Make one slice of live tracks due: how many, and where the next slice begins."""
+    rows = tx.run(SQL.live_tracks_after, (*after, PURGE_ROWS))
+    for row in rows:
+        tx.run(SQL.put_off_check, (row[0], now_us))
+    return len(rows), (rows[-1][1], rows[-1][2], rows[-1][3]) if rows else after
+
+
 def purge_news(tx: Transaction, before_us: int) -> tuple[int, bool]:
     """Drop the oldest news in one slice: how many, and whether there may be more."""
     old = leading_old(tx.run(SQL.oldest_news, (PURGE_ROWS,)), before_us)

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from engine.core.policy.track_records import DeadLetter, LoadedTrack, NumberedNews, TrackRecord
-from engine.store.rules import check_track_step, to_us
+from engine.store.rules import check_track_step, count_stalled, to_us
 from engine.store.sqlite import track_writes
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.reading import Reads
@@ -77,6 +77,31 @@ class SqliteTracks:
         )
         found = await self._writer.run(claim)
         return [msgspec.structs.replace(self._track_rows.read_track(row), next_poll_time=lease_end) for row in found]
+
+    async def claim_due_checks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
+        """Take tracks whose check is due, oldest first, and put their time off by `lease_s` from now."""
+        lease_end = now + timedelta(seconds=lease_s)
+        claim = partial(
+            track_writes.claim_due_checks,
+            now_us=to_us(now, "now"),
+            lease_end_us=to_us(lease_end, "now"),
+            limit=max(limit, 0),
+        )
+        found = await self._writer.run(claim)
+        return [msgspec.structs.replace(self._track_rows.read_track(row), next_check_time=lease_end) for row in found]
+
+    async def recheck_tracks(self, now: datetime) -> int:
+        """Make every track that is not retired due for a check, in short slices."""
+        now_us, after, count, slice_count = to_us(now, "now"), ("", "", ""), 0, 1
+        while slice_count:
+            step = partial(track_writes.recheck_tracks, now_us=now_us, after=after)
+            slice_count, after = await self._writer.run(step)
+            count += slice_count
+        return count
+
+    async def count_stalled(self) -> dict[str, int]:
+        """Parcels with an open alert by rule."""
+        return count_stalled(await self._reads.long(SQL.count_stalled))
 
     async def news_after(self, tenant: str, sequence: int, *, limit: int) -> list[NumberedNews]:
         """News of a tenant with a greater sequence, ascending."""

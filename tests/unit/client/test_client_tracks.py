@@ -90,6 +90,7 @@ async def test_a_watch_of_parcels_resumes_with_its_filters(client: Client, twin:
         "carriers": ["sf"],
         "waybill_numbers": ["SF1"],
         "status_changes_only": True,
+        "alerts_only": True,
     }
     seen = []
     async with aclosing(client.watch_tracks("6", **filters)) as answers:

@@ -22,7 +22,7 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
-from engine.core.policy.track_records import DeadLetter, KeptEvent, TrackNews, TrackRecord, TrackSource
+from engine.core.policy.track_records import DeadLetter, KeptEvent, StallAlert, TrackNews, TrackRecord, TrackSource
 from engine.store.codec import AesGcmCodec
 from engine.store.memory import MemoryStore
 from engine.store.port import Idempotency, Store
@@ -130,6 +130,33 @@ class Samples:
             **fields,
         }
         return TrackNews(track.tenant, track.track_id, **values)
+
+    def alert(self, rule: str = "slow", **fields: Any) -> StallAlert:
+        values: dict[str, Any] = {"reason": "stands still", "evidence": {"after_h": "48"}, "raised_time": NOW, **fields}
+        return StallAlert(rule, **values)
+
+    def alert_news(self, track: TrackRecord, rule: str = "slow", **fields: Any) -> TrackNews:
+        """News of an alert: raised, or with a resolved_time resolved."""
+        return TrackNews(
+            track.tenant,
+            track.track_id,
+            track.carrier,
+            track.waybill_number,
+            track.order_id,
+            track.source,
+            track.status,
+            track.milestone,
+            False,
+            NOW,
+            alert=self.alert(rule, **fields),
+        )
+
+    def raised(self, track: TrackRecord, *rules: str) -> TrackChange:
+        """These alerts and no others, with news of each."""
+        alerts = tuple(self.alert(rule) for rule in rules)
+        return TrackChange(
+            msgspec.structs.replace(track, alerts=alerts), (), tuple(self.alert_news(track, r) for r in rules)
+        )
 
     def step(self, track: TrackRecord, *kept: KeptEvent) -> TrackChange:
         """These events, with news of each."""

@@ -129,6 +129,8 @@ def test_every_query_compiles(connection: apsw.Connection) -> None:
         ("track_of_order", "tracks_by_order"),
         ("live_track", "tracks_live"),
         ("due_tracks", "tracks_due"),
+        ("due_checks", "tracks_to_check"),
+        ("live_tracks_after", "tracks_live"),
         ("last_event_number", "PRIMARY KEY"),
         ("news_after", "track_news_by_tenant"),
     ],
@@ -143,6 +145,15 @@ def test_query_uses_its_index(connection: apsw.Connection, query: Any, index: An
 
     assert any("SEARCH" in step and index in step for step in plan)
     assert not any(step.startswith(SCANS) for step in plan)
+
+
+def test_counting_what_stands_still_reads_nothing_else(connection: apsw.Connection) -> None:
+    """However many tracks are kept, only the index of those with alerts is read."""
+    migrate(connection, load_migrations())
+
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL.count_stalled}")]
+
+    assert plan == ["SCAN tracks USING COVERING INDEX tracks_stalled"]
 
 
 def test_query_named_twice_is_refused() -> None:

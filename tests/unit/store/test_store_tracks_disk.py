@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec, SealBroken
@@ -98,6 +99,49 @@ async def test_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, ma
     await store.aclose()
 
     assert ends == (7, 0)
+
+
+def fill_before_stall_rules(path: Path, make: Any) -> None:
+    """A file as it was before alerts: t1 followed, with a told event; t2 let go."""
+    connection = open_writer(path, "FULL")
+    migrate(connection, load_migrations()[:2])
+    kept, codec = make.kept(1), PlainCodec()
+    event = {"event": kept.event, "received_time": make.now, "source": "PUSH", "mapping_version": 3}
+    news: dict[str, Any] = {
+        "carrier": "sf",
+        "waybill_number": "SF1",
+        "order_id": "",
+        "source": "PUSH",
+        "status": "OUT_FOR_DELIVERY",
+    }
+    news |= {"milestone": "OUT_FOR_DELIVERY", "status_changed": True, "received_time": make.now}
+    for track_id, number, retired in (("t1", "SF1", 0), ("t2", "SF2", 1)):
+        live = codec.seal("acme", "tracks.live", track_id, msgspec.msgpack.encode({"event_count": 1}))
+        connection.execute(
+            "INSERT INTO tracks VALUES (?, 'acme', 'sf', 'sf-main', ?, '', 0, NULL, NULL, ?, 4, ?)",
+            (track_id, number, retired, live),
+        )
+    body = codec.seal("acme", "track_events.body", "t1/31", msgspec.msgpack.encode(event))
+    connection.execute("INSERT INTO track_events VALUES ('t1', 1, x'31', 0, ?)", (body,))
+    connection.execute("INSERT INTO track_news VALUES (7, 'acme', 't1', x'31', 0, ?)", (msgspec.msgpack.encode(news),))
+    connection.close()
+
+
+async def test_file_of_before_the_stall_rules_is_brought_up_to_date(tmp_path: Path, make: Any) -> None:
+    """News keep their numbers and events, what is followed is due for its first check, what was let go is not."""
+    path = tmp_path / "store.db"
+    fill_before_stall_rules(path, make)
+
+    store = await SqliteStore.open(path)
+    [told] = await store.news_after("acme", 0, limit=10)
+    due = await store.claim_due_checks(make.now, limit=10)
+    await store.commit_track(make.raised(due[0], "slow"))
+    news = await store.news_after("acme", 7, limit=10)
+    await store.aclose()
+
+    assert (told.sequence, told.news.event) == (7, make.kept(1).event)
+    assert [(track.track_id, track.event_count, track.version) for track in due] == [("t1", 1, 4)]
+    assert [(one.sequence, one.news.alert) for one in news] == [(8, make.alert())]
 
 
 async def test_news_of_a_failed_commit_are_never_heard(tmp_path: Path, make: Any) -> None:

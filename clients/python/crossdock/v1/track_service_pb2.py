@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n crossdock/v1/track_service.proto\x12\x0c\x63rossdock.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x63rossdock/v1/track_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x88\x01\n\x08TrackKey\x12\x31\n\x07\x63\x61rrier\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9_]{1,31})?$\x12\x1f\n\x0ewaybill_number\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(\x12(\n\nphone_tail\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([0-9]{4})?$\"\x92\x01\n\x0fGetTrackRequest\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x16.crossdock.v1.TrackKeyH\x00\x12\x1b\n\x08order_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18$H\x00\x12*\n\x07max_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\x06parcel\x12\x05\xbaH\x02\x08\x01\"6\n\x10GetTrackResponse\x12\"\n\x05track\x18\x01 \x01(\x0b\x32\x13.crossdock.v1.Track\"\xcf\x02\n\x05Track\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61rrier\x18\x02 \x01(\t\x12\x16\n\x0ewaybill_number\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12)\n\x06status\x18\x05 \x01(\x0e\x32\x19.crossdock.v1.TrackStatus\x12*\n\tmilestone\x18\x06 \x01(\x0e\x32\x17.crossdock.v1.Milestone\x12/\n\x0bstatus_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x06\x65vents\x18\x08 \x03(\x0b\x32\x18.crossdock.v1.TrackEvent\x12*\n\tfreshness\x18\t \x01(\x0b\x32\x17.crossdock.v1.Freshness\x12\x1b\n\x13unknown_event_count\x18\n \x01(\x05\"\xa1\x02\n\tFreshness\x12\x31\n\robserved_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63\x61rrier_event_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_refresh_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06source\x18\x04 \x01(\x0e\x32\x1e.crossdock.v1.Freshness.Source\"B\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_PUSH\x10\x01\x12\x0f\n\x0bSOURCE_POLL\x10\x02\"\x8a\x03\n\nTrackEvent\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.crossdock.v1.TrackStatus\x12*\n\tmilestone\x18\x03 \x01(\x0e\x32\x17.crossdock.v1.Milestone\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x0c\n\x04\x63ity\x18\x06 \x01(\t\x12\x10\n\x08\x66\x61\x63ility\x18\x07 \x01(\t\x12\x14\n\x0c\x63ourier_name\x18\x08 \x01(\t\x12\x15\n\rcourier_phone\x18\t \x01(\t\x12\x0e\n\x06signer\x18\n \x01(\t\x12\x1a\n\x12new_waybill_number\x18\x0b \x01(\t\x12.\n\x06source\x18\x0c \x01(\x0e\x32\x1e.crossdock.v1.Freshness.Source\x12\x30\n\x0creceive_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x15\x42\x61tchGetTracksRequest\x12<\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.crossdock.v1.GetTrackRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"D\n\x16\x42\x61tchGetTracksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.crossdock.v1.TrackResult\"c\n\x0bTrackResult\x12$\n\x05track\x18\x01 \x01(\x0b\x32\x13.crossdock.v1.TrackH\x00\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"K\n\x16SubscribeTracksRequest\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32\x16.crossdock.v1.TrackKeyB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"E\n\x17SubscribeTracksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.crossdock.v1.TrackResult\"M\n\x18UnsubscribeTracksRequest\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32\x16.crossdock.v1.TrackKeyB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"G\n\x19UnsubscribeTracksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.crossdock.v1.TrackResult\"\xf8\x01\n\x12WatchTracksRequest\x12\x17\n\x06\x63ursor\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12:\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.crossdock.v1.TrackStatusB\r\xbaH\n\x92\x01\x07\"\x05\x82\x01\x02\x10\x01\x12:\n\nmilestones\x18\x03 \x03(\x0e\x32\x17.crossdock.v1.MilestoneB\r\xbaH\n\x92\x01\x07\"\x05\x82\x01\x02\x10\x01\x12\x10\n\x08\x63\x61rriers\x18\x04 \x03(\t\x12\"\n\x0fwaybill_numbers\x18\x05 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\x12\x1b\n\x13status_changes_only\x18\x06 \x01(\x08\"L\n\x13WatchTracksResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12%\n\x04news\x18\x02 \x01(\x0b\x32\x17.crossdock.v1.TrackNews\"\xc4\x01\n\tTrackNews\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61rrier\x18\x02 \x01(\t\x12\x16\n\x0ewaybill_number\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12\'\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x18.crossdock.v1.TrackEvent\x12)\n\x06status\x18\x06 \x01(\x0e\x32\x19.crossdock.v1.TrackStatus\x12\x16\n\x0estatus_changed\x18\x07 \x01(\x08\"<\n\x17RecognizeCarrierRequest\x12!\n\x0ewaybill_number\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18<\"\x9f\x01\n\x18RecognizeCarrierResponse\x12=\n\x07guesses\x18\x01 \x03(\x0b\x32,.crossdock.v1.RecognizeCarrierResponse.Guess\x1a\x44\n\x05Guess\x12\x0f\n\x07\x63\x61rrier\x18\x01 \x01(\t\x12\x1a\n\x12\x63onfidence_percent\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xf5\x01\n\x11IngestPushRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12G\n\x07headers\x18\x02 \x03(\x0b\x32,.crossdock.v1.IngestPushRequest.HeadersEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x64\x12\x17\n\x04\x62ody\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\xc0\x84=\x12\x16\n\x04path\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x17\n\x05query\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa2\x01\n\x12IngestPushResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12>\n\x07headers\x18\x02 \x03(\x0b\x32-.crossdock.v1.IngestPushResponse.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x86\x05\n\x0cTrackService\x12I\n\x08GetTrack\x12\x1d.crossdock.v1.GetTrackRequest\x1a\x1e.crossdock.v1.GetTrackResponse\x12[\n\x0e\x42\x61tchGetTracks\x12#.crossdock.v1.BatchGetTracksRequest\x1a$.crossdock.v1.BatchGetTracksResponse\x12^\n\x0fSubscribeTracks\x12$.crossdock.v1.SubscribeTracksRequest\x1a%.crossdock.v1.SubscribeTracksResponse\x12\x64\n\x11UnsubscribeTracks\x12&.crossdock.v1.UnsubscribeTracksRequest\x1a\'.crossdock.v1.UnsubscribeTracksResponse\x12T\n\x0bWatchTracks\x12 .crossdock.v1.WatchTracksRequest\x1a!.crossdock.v1.WatchTracksResponse0\x01\x12\x61\n\x10RecognizeCarrier\x12%.crossdock.v1.RecognizeCarrierRequest\x1a&.crossdock.v1.RecognizeCarrierResponse\x12O\n\nIngestPush\x12\x1f.crossdock.v1.IngestPushRequest\x1a .crossdock.v1.IngestPushResponseB.\n\x10\x64\x65v.crossdock.v1P\x01Z\x18\x63rossdock/v1;crossdockv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n crossdock/v1/track_service.proto\x12\x0c\x63rossdock.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x63rossdock/v1/track_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x88\x01\n\x08TrackKey\x12\x31\n\x07\x63\x61rrier\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9_]{1,31})?$\x12\x1f\n\x0ewaybill_number\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(\x12(\n\nphone_tail\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([0-9]{4})?$\"\x92\x01\n\x0fGetTrackRequest\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x16.crossdock.v1.TrackKeyH\x00\x12\x1b\n\x08order_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18$H\x00\x12*\n\x07max_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\x06parcel\x12\x05\xbaH\x02\x08\x01\"6\n\x10GetTrackResponse\x12\"\n\x05track\x18\x01 \x01(\x0b\x32\x13.crossdock.v1.Track\"\xf9\x02\n\x05Track\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61rrier\x18\x02 \x01(\t\x12\x16\n\x0ewaybill_number\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12)\n\x06status\x18\x05 \x01(\x0e\x32\x19.crossdock.v1.TrackStatus\x12*\n\tmilestone\x18\x06 \x01(\x0e\x32\x17.crossdock.v1.Milestone\x12/\n\x0bstatus_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x06\x65vents\x18\x08 \x03(\x0b\x32\x18.crossdock.v1.TrackEvent\x12*\n\tfreshness\x18\t \x01(\x0b\x32\x17.crossdock.v1.Freshness\x12\x1b\n\x13unknown_event_count\x18\n \x01(\x05\x12(\n\x06\x61lerts\x18\x0b \x03(\x0b\x32\x18.crossdock.v1.StallAlert\"\xf9\x01\n\nStallAlert\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x38\n\x08\x65vidence\x18\x03 \x03(\x0b\x32&.crossdock.v1.StallAlert.EvidenceEntry\x12/\n\x0braised_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rresolved_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rEvidenceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x02\n\tFreshness\x12\x31\n\robserved_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63\x61rrier_event_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_refresh_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06source\x18\x04 \x01(\x0e\x32\x1e.crossdock.v1.Freshness.Source\"B\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_PUSH\x10\x01\x12\x0f\n\x0bSOURCE_POLL\x10\x02\"\x8a\x03\n\nTrackEvent\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.crossdock.v1.TrackStatus\x12*\n\tmilestone\x18\x03 \x01(\x0e\x32\x17.crossdock.v1.Milestone\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x0c\n\x04\x63ity\x18\x06 \x01(\t\x12\x10\n\x08\x66\x61\x63ility\x18\x07 \x01(\t\x12\x14\n\x0c\x63ourier_name\x18\x08 \x01(\t\x12\x15\n\rcourier_phone\x18\t \x01(\t\x12\x0e\n\x06signer\x18\n \x01(\t\x12\x1a\n\x12new_waybill_number\x18\x0b \x01(\t\x12.\n\x06source\x18\x0c \x01(\x0e\x32\x1e.crossdock.v1.Freshness.Source\x12\x30\n\x0creceive_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x15\x42\x61tchGetTracksRequest\x12<\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.crossdock.v1.GetTrackRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"D\n\x16\x42\x61tchGetTracksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.crossdock.v1.TrackResult\"c\n\x0bTrackResult\x12$\n\x05track\x18\x01 \x01(\x0b\x32\x13.crossdock.v1.TrackH\x00\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"K\n\x16SubscribeTracksRequest\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32\x16.crossdock.v1.TrackKeyB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"E\n\x17SubscribeTracksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.crossdock.v1.TrackResult\"M\n\x18UnsubscribeTracksRequest\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32\x16.crossdock.v1.TrackKeyB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"G\n\x19UnsubscribeTracksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.crossdock.v1.TrackResult\"\x8d\x02\n\x12WatchTracksRequest\x12\x17\n\x06\x63ursor\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12:\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.crossdock.v1.TrackStatusB\r\xbaH\n\x92\x01\x07\"\x05\x82\x01\x02\x10\x01\x12:\n\nmilestones\x18\x03 \x03(\x0e\x32\x17.crossdock.v1.MilestoneB\r\xbaH\n\x92\x01\x07\"\x05\x82\x01\x02\x10\x01\x12\x10\n\x08\x63\x61rriers\x18\x04 \x03(\t\x12\"\n\x0fwaybill_numbers\x18\x05 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\x12\x1b\n\x13status_changes_only\x18\x06 \x01(\x08\x12\x13\n\x0b\x61lerts_only\x18\x07 \x01(\x08\"L\n\x13WatchTracksResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12%\n\x04news\x18\x02 \x01(\x0b\x32\x17.crossdock.v1.TrackNews\"\xed\x01\n\tTrackNews\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61rrier\x18\x02 \x01(\t\x12\x16\n\x0ewaybill_number\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12\'\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x18.crossdock.v1.TrackEvent\x12)\n\x06status\x18\x06 \x01(\x0e\x32\x19.crossdock.v1.TrackStatus\x12\x16\n\x0estatus_changed\x18\x07 \x01(\x08\x12\'\n\x05\x61lert\x18\x08 \x01(\x0b\x32\x18.crossdock.v1.StallAlert\"<\n\x17RecognizeCarrierRequest\x12!\n\x0ewaybill_number\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18<\"\x9f\x01\n\x18RecognizeCarrierResponse\x12=\n\x07guesses\x18\x01 \x03(\x0b\x32,.crossdock.v1.RecognizeCarrierResponse.Guess\x1a\x44\n\x05Guess\x12\x0f\n\x07\x63\x61rrier\x18\x01 \x01(\t\x12\x1a\n\x12\x63onfidence_percent\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xf5\x01\n\x11IngestPushRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12G\n\x07headers\x18\x02 \x03(\x0b\x32,.crossdock.v1.IngestPushRequest.HeadersEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x64\x12\x17\n\x04\x62ody\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\xc0\x84=\x12\x16\n\x04path\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x17\n\x05query\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa2\x01\n\x12IngestPushResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12>\n\x07headers\x18\x02 \x03(\x0b\x32-.crossdock.v1.IngestPushResponse.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x86\x05\n\x0cTrackService\x12I\n\x08GetTrack\x12\x1d.crossdock.v1.GetTrackRequest\x1a\x1e.crossdock.v1.GetTrackResponse\x12[\n\x0e\x42\x61tchGetTracks\x12#.crossdock.v1.BatchGetTracksRequest\x1a$.crossdock.v1.BatchGetTracksResponse\x12^\n\x0fSubscribeTracks\x12$.crossdock.v1.SubscribeTracksRequest\x1a%.crossdock.v1.SubscribeTracksResponse\x12\x64\n\x11UnsubscribeTracks\x12&.crossdock.v1.UnsubscribeTracksRequest\x1a\'.crossdock.v1.UnsubscribeTracksResponse\x12T\n\x0bWatchTracks\x12 .crossdock.v1.WatchTracksRequest\x1a!.crossdock.v1.WatchTracksResponse0\x01\x12\x61\n\x10RecognizeCarrier\x12%.crossdock.v1.RecognizeCarrierRequest\x1a&.crossdock.v1.RecognizeCarrierResponse\x12O\n\nIngestPush\x12\x1f.crossdock.v1.IngestPushRequest\x1a .crossdock.v1.IngestPushResponseB.\n\x10\x64\x65v.crossdock.v1P\x01Z\x18\x63rossdock/v1;crossdockv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRACKREQUEST'].oneofs_by_name['parcel']._serialized_options = b'\272H\002\010\001'
   _globals['_GETTRACKREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_GETTRACKREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\004r\002\030$'
+  _globals['_STALLALERT_EVIDENCEENTRY']._loaded_options = None
+  _globals['_STALLALERT_EVIDENCEENTRY']._serialized_options = b'8\001'
   _globals['_BATCHGETTRACKSREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_BATCHGETTRACKSREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
   _globals['_SUBSCRIBETRACKSREQUEST'].fields_by_name['keys']._loaded_options = None
@@ -84,47 +86,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRACKRESPONSE']._serialized_start=490
   _globals['_GETTRACKRESPONSE']._serialized_end=544
   _globals['_TRACK']._serialized_start=547
-  _globals['_TRACK']._serialized_end=882
-  _globals['_FRESHNESS']._serialized_start=885
-  _globals['_FRESHNESS']._serialized_end=1174
-  _globals['_FRESHNESS_SOURCE']._serialized_start=1108
-  _globals['_FRESHNESS_SOURCE']._serialized_end=1174
-  _globals['_TRACKEVENT']._serialized_start=1177
-  _globals['_TRACKEVENT']._serialized_end=1571
-  _globals['_BATCHGETTRACKSREQUEST']._serialized_start=1573
-  _globals['_BATCHGETTRACKSREQUEST']._serialized_end=1658
-  _globals['_BATCHGETTRACKSRESPONSE']._serialized_start=1660
-  _globals['_BATCHGETTRACKSRESPONSE']._serialized_end=1728
-  _globals['_TRACKRESULT']._serialized_start=1730
-  _globals['_TRACKRESULT']._serialized_end=1829
-  _globals['_SUBSCRIBETRACKSREQUEST']._serialized_start=1831
-  _globals['_SUBSCRIBETRACKSREQUEST']._serialized_end=1906
-  _globals['_SUBSCRIBETRACKSRESPONSE']._serialized_start=1908
-  _globals['_SUBSCRIBETRACKSRESPONSE']._serialized_end=1977
-  _globals['_UNSUBSCRIBETRACKSREQUEST']._serialized_start=1979
-  _globals['_UNSUBSCRIBETRACKSREQUEST']._serialized_end=2056
-  _globals['_UNSUBSCRIBETRACKSRESPONSE']._serialized_start=2058
-  _globals['_UNSUBSCRIBETRACKSRESPONSE']._serialized_end=2129
-  _globals['_WATCHTRACKSREQUEST']._serialized_start=2132
-  _globals['_WATCHTRACKSREQUEST']._serialized_end=2380
-  _globals['_WATCHTRACKSRESPONSE']._serialized_start=2382
-  _globals['_WATCHTRACKSRESPONSE']._serialized_end=2458
-  _globals['_TRACKNEWS']._serialized_start=2461
-  _globals['_TRACKNEWS']._serialized_end=2657
-  _globals['_RECOGNIZECARRIERREQUEST']._serialized_start=2659
-  _globals['_RECOGNIZECARRIERREQUEST']._serialized_end=2719
-  _globals['_RECOGNIZECARRIERRESPONSE']._serialized_start=2722
-  _globals['_RECOGNIZECARRIERRESPONSE']._serialized_end=2881
-  _globals['_RECOGNIZECARRIERRESPONSE_GUESS']._serialized_start=2813
-  _globals['_RECOGNIZECARRIERRESPONSE_GUESS']._serialized_end=2881
-  _globals['_INGESTPUSHREQUEST']._serialized_start=2884
-  _globals['_INGESTPUSHREQUEST']._serialized_end=3129
-  _globals['_INGESTPUSHREQUEST_HEADERSENTRY']._serialized_start=3083
-  _globals['_INGESTPUSHREQUEST_HEADERSENTRY']._serialized_end=3129
-  _globals['_INGESTPUSHRESPONSE']._serialized_start=3132
-  _globals['_INGESTPUSHRESPONSE']._serialized_end=3294
-  _globals['_INGESTPUSHRESPONSE_HEADERSENTRY']._serialized_start=3083
-  _globals['_INGESTPUSHRESPONSE_HEADERSENTRY']._serialized_end=3129
-  _globals['_TRACKSERVICE']._serialized_start=3297
-  _globals['_TRACKSERVICE']._serialized_end=3943
+  _globals['_TRACK']._serialized_end=924
+  _globals['_STALLALERT']._serialized_start=927
+  _globals['_STALLALERT']._serialized_end=1176
+  _globals['_STALLALERT_EVIDENCEENTRY']._serialized_start=1129
+  _globals['_STALLALERT_EVIDENCEENTRY']._serialized_end=1176
+  _globals['_FRESHNESS']._serialized_start=1179
+  _globals['_FRESHNESS']._serialized_end=1468
+  _globals['_FRESHNESS_SOURCE']._serialized_start=1402
+  _globals['_FRESHNESS_SOURCE']._serialized_end=1468
+  _globals['_TRACKEVENT']._serialized_start=1471
+  _globals['_TRACKEVENT']._serialized_end=1865
+  _globals['_BATCHGETTRACKSREQUEST']._serialized_start=1867
+  _globals['_BATCHGETTRACKSREQUEST']._serialized_end=1952
+  _globals['_BATCHGETTRACKSRESPONSE']._serialized_start=1954
+  _globals['_BATCHGETTRACKSRESPONSE']._serialized_end=2022
+  _globals['_TRACKRESULT']._serialized_start=2024
+  _globals['_TRACKRESULT']._serialized_end=2123
+  _globals['_SUBSCRIBETRACKSREQUEST']._serialized_start=2125
+  _globals['_SUBSCRIBETRACKSREQUEST']._serialized_end=2200
+  _globals['_SUBSCRIBETRACKSRESPONSE']._serialized_start=2202
+  _globals['_SUBSCRIBETRACKSRESPONSE']._serialized_end=2271
+  _globals['_UNSUBSCRIBETRACKSREQUEST']._serialized_start=2273
+  _globals['_UNSUBSCRIBETRACKSREQUEST']._serialized_end=2350
+  _globals['_UNSUBSCRIBETRACKSRESPONSE']._serialized_start=2352
+  _globals['_UNSUBSCRIBETRACKSRESPONSE']._serialized_end=2423
+  _globals['_WATCHTRACKSREQUEST']._serialized_start=2426
+  _globals['_WATCHTRACKSREQUEST']._serialized_end=2695
+  _globals['_WATCHTRACKSRESPONSE']._serialized_start=2697
+  _globals['_WATCHTRACKSRESPONSE']._serialized_end=2773
+  _globals['_TRACKNEWS']._serialized_start=2776
+  _globals['_TRACKNEWS']._serialized_end=3013
+  _globals['_RECOGNIZECARRIERREQUEST']._serialized_start=3015
+  _globals['_RECOGNIZECARRIERREQUEST']._serialized_end=3075
+  _globals['_RECOGNIZECARRIERRESPONSE']._serialized_start=3078
+  _globals['_RECOGNIZECARRIERRESPONSE']._serialized_end=3237
+  _globals['_RECOGNIZECARRIERRESPONSE_GUESS']._serialized_start=3169
+  _globals['_RECOGNIZECARRIERRESPONSE_GUESS']._serialized_end=3237
+  _globals['_INGESTPUSHREQUEST']._serialized_start=3240
+  _globals['_INGESTPUSHREQUEST']._serialized_end=3485
+  _globals['_INGESTPUSHREQUEST_HEADERSENTRY']._serialized_start=3439
+  _globals['_INGESTPUSHREQUEST_HEADERSENTRY']._serialized_end=3485
+  _globals['_INGESTPUSHRESPONSE']._serialized_start=3488
+  _globals['_INGESTPUSHRESPONSE']._serialized_end=3650
+  _globals['_INGESTPUSHRESPONSE_HEADERSENTRY']._serialized_start=3439
+  _globals['_INGESTPUSHRESPONSE_HEADERSENTRY']._serialized_end=3485
+  _globals['_TRACKSERVICE']._serialized_start=3653
+  _globals['_TRACKSERVICE']._serialized_end=4299
 # @@protoc_insertion_point(module_scope)

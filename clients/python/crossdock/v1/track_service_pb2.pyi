@@ -129,6 +129,7 @@ class Track(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     UNKNOWN_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Id given by the engine; numbers are used again after months, ids are not."""
     carrier: _builtins.str
@@ -155,6 +156,10 @@ class Track(_message.Message):
     def freshness(self) -> Global___Freshness:
         """How fresh this is."""
 
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StallAlert]:
+        """Open alerts: rules by which it stands still. They never move the status."""
+
     def __init__(
         self,
         *,
@@ -168,14 +173,83 @@ class Track(_message.Message):
         events: _abc.Iterable[Global___TrackEvent] | None = ...,
         freshness: Global___Freshness | None = ...,
         unknown_event_count: _builtins.int = ...,
+        alerts: _abc.Iterable[Global___StallAlert] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "status_time", b"status_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "events", b"events", "freshness", b"freshness", "milestone", b"milestone", "order_id", b"order_id", "status", b"status", "status_time", b"status_time", "track_id", b"track_id", "unknown_event_count", b"unknown_event_count", "waybill_number", b"waybill_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "carrier", b"carrier", "events", b"events", "freshness", b"freshness", "milestone", b"milestone", "order_id", b"order_id", "status", b"status", "status_time", b"status_time", "track_id", b"track_id", "unknown_event_count", b"unknown_event_count", "waybill_number", b"waybill_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Track: _TypeAlias = Track  # noqa: Y015
+
+@_typing.final
+class StallAlert(_message.Message):
+    """A finding that a parcel stands still, raised by a configured rule once and resolved by what happens to the parcel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EvidenceEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RULE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    RAISED_TIME_FIELD_NUMBER: _builtins.int
+    RESOLVED_TIME_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """Name of the rule."""
+    reason: _builtins.str
+    """What it means and what to do, for people."""
+    @_builtins.property
+    def evidence(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the rule went by when it was raised: `since` (booked, last_event or status), `since_time` (when that was),
+        `after_h` (hours allowed), `status`, `event_count`, `observed_time` (when the carrier was last heard; absent when
+        never); `rule_failed` with the cause where its condition could not be evaluated; once resolved `resolved_by`:
+        MOVED_ON, ENDED (the parcel came to its end), LET_GO (it is followed no more) or RULE_GONE. Keys may be added.
+        """
+
+    @_builtins.property
+    def raised_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was raised."""
+
+    @_builtins.property
+    def resolved_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was resolved; absent while it is open."""
+
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        evidence: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        raised_time: _timestamp_pb2.Timestamp | None = ...,
+        resolved_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["raised_time", b"raised_time", "resolved_time", b"resolved_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "raised_time", b"raised_time", "reason", b"reason", "resolved_time", b"resolved_time", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StallAlert: _TypeAlias = StallAlert  # noqa: Y015
 
 @_typing.final
 class Freshness(_message.Message):
@@ -502,17 +576,22 @@ class WatchTracksRequest(_message.Message):
     CARRIERS_FIELD_NUMBER: _builtins.int
     WAYBILL_NUMBERS_FIELD_NUMBER: _builtins.int
     STATUS_CHANGES_ONLY_FIELD_NUMBER: _builtins.int
+    ALERTS_ONLY_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Cursor of the last message seen; empty starts now, `0` starts with the oldest news kept."""
     status_changes_only: _builtins.bool
     """Whether only events that changed a parcel's status are wanted."""
+    alerts_only: _builtins.bool
+    """Whether only alerts of parcels that stand still are wanted, raised and resolved. With `status_changes_only` nothing
+    is left: alerts never change a status.
+    """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_track_status_pb2.TrackStatus.ValueType]:
-        """Only parcels that stand in one of these after the event; empty means all."""
+        """Only parcels that stand in one of these after the event or with the alert; empty means all."""
 
     @_builtins.property
     def milestones(self) -> _containers.RepeatedScalarFieldContainer[_track_status_pb2.Milestone.ValueType]:
-        """Only events with one of these milestones; empty means all."""
+        """Only events with one of these milestones, no alerts; empty means all."""
 
     @_builtins.property
     def carriers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -531,10 +610,11 @@ class WatchTracksRequest(_message.Message):
         carriers: _abc.Iterable[_builtins.str] | None = ...,
         waybill_numbers: _abc.Iterable[_builtins.str] | None = ...,
         status_changes_only: _builtins.bool = ...,
+        alerts_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers", b"carriers", "cursor", b"cursor", "milestones", b"milestones", "status_changes_only", b"status_changes_only", "statuses", b"statuses", "waybill_numbers", b"waybill_numbers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts_only", b"alerts_only", "carriers", b"carriers", "cursor", b"cursor", "milestones", b"milestones", "status_changes_only", b"status_changes_only", "statuses", b"statuses", "waybill_numbers", b"waybill_numbers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -542,7 +622,7 @@ Global___WatchTracksRequest: _TypeAlias = WatchTracksRequest  # noqa: Y015
 
 @_typing.final
 class WatchTracksResponse(_message.Message):
-    """One event, or a checkpoint while nothing happens."""
+    """One event or alert, or a checkpoint while nothing happens."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -570,7 +650,7 @@ Global___WatchTracksResponse: _TypeAlias = WatchTracksResponse  # noqa: Y015
 
 @_typing.final
 class TrackNews(_message.Message):
-    """An event that was new, and where the parcel stands after it."""
+    """An event that was new or an alert that was raised or resolved, and where the parcel stands after it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -581,6 +661,7 @@ class TrackNews(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     STATUS_CHANGED_FIELD_NUMBER: _builtins.int
+    ALERT_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The parcel."""
     carrier: _builtins.str
@@ -595,7 +676,11 @@ class TrackNews(_message.Message):
     """Whether the event changed that."""
     @_builtins.property
     def event(self) -> Global___TrackEvent:
-        """The event."""
+        """The event; absent in news of an alert."""
+
+    @_builtins.property
+    def alert(self) -> Global___StallAlert:
+        """The alert: raised, or with a `resolved_time` resolved; absent in news of an event."""
 
     def __init__(
         self,
@@ -607,10 +692,11 @@ class TrackNews(_message.Message):
         event: Global___TrackEvent | None = ...,
         status: _track_status_pb2.TrackStatus.ValueType = ...,
         status_changed: _builtins.bool = ...,
+        alert: Global___StallAlert | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "event", b"event", "order_id", b"order_id", "status", b"status", "status_changed", b"status_changed", "track_id", b"track_id", "waybill_number", b"waybill_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "carrier", b"carrier", "event", b"event", "order_id", b"order_id", "status", b"status", "status_changed", b"status_changed", "track_id", b"track_id", "waybill_number", b"waybill_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -109,7 +109,7 @@ class TrackServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchTracks(self, request, context):
-        """Streams what happens to the tenant's parcels in commit order, without gaps, from any cursor of 30 days.
+        """Streams what happens to the tenant's parcels, and alerts of those that stand still, in commit order, without gaps, from any cursor of 30 days.
 
         Returns INVALID_ARGUMENT / CURSOR_INVALID, OUT_OF_RANGE / CURSOR_EXPIRED.
         """

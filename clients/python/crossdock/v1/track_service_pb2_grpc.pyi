@@ -47,7 +47,7 @@ class TrackServiceStub:
     UnsubscribeTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.UnsubscribeTracksRequest, _track_service_pb2.UnsubscribeTracksResponse]
     """Ends following numbers that were subscribed. What is known is kept."""
     WatchTracks: _grpc.UnaryStreamMultiCallable[_track_service_pb2.WatchTracksRequest, _track_service_pb2.WatchTracksResponse]
-    """Streams what happens to the tenant's parcels in commit order, without gaps, from any cursor of 30 days.
+    """Streams what happens to the tenant's parcels, and alerts of those that stand still, in commit order, without gaps, from any cursor of 30 days.
 
     Returns INVALID_ARGUMENT / CURSOR_INVALID, OUT_OF_RANGE / CURSOR_EXPIRED.
     """
@@ -78,7 +78,7 @@ class TrackServiceAsyncStub(TrackServiceStub):
     UnsubscribeTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.UnsubscribeTracksRequest, _track_service_pb2.UnsubscribeTracksResponse]  # type: ignore[assignment]
     """Ends following numbers that were subscribed. What is known is kept."""
     WatchTracks: _aio.UnaryStreamMultiCallable[_track_service_pb2.WatchTracksRequest, _track_service_pb2.WatchTracksResponse]  # type: ignore[assignment]
-    """Streams what happens to the tenant's parcels in commit order, without gaps, from any cursor of 30 days.
+    """Streams what happens to the tenant's parcels, and alerts of those that stand still, in commit order, without gaps, from any cursor of 30 days.
 
     Returns INVALID_ARGUMENT / CURSOR_INVALID, OUT_OF_RANGE / CURSOR_EXPIRED.
     """
@@ -136,7 +136,7 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _track_service_pb2.WatchTracksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_track_service_pb2.WatchTracksResponse], _abc.AsyncIterator[_track_service_pb2.WatchTracksResponse]]:
-        """Streams what happens to the tenant's parcels in commit order, without gaps, from any cursor of 30 days.
+        """Streams what happens to the tenant's parcels, and alerts of those that stand still, in commit order, without gaps, from any cursor of 30 days.
 
         Returns INVALID_ARGUMENT / CURSOR_INVALID, OUT_OF_RANGE / CURSOR_EXPIRED.
         """

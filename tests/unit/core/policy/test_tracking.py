@@ -254,7 +254,7 @@ def test_late_event_changes_no_status_it_has_no_say_in() -> None:
     step = absorb(loaded, [event(5, S.IN_TRANSIT)], source=TrackSource.POLL, now=NOW, mapping_version=1)
 
     assert step is not None
-    assert [(one.event.status, one.status, one.status_changed) for one in step.news] == [
+    assert [(one.event and one.event.status, one.status, one.status_changed) for one in step.news] == [
         (S.IN_TRANSIT, S.DELIVERED, False)
     ]
     assert step.track.last_event_time == NOW + timedelta(hours=9)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from crossdock_sdk.tracking import Milestone, TrackStatus
-from engine.core.policy.track_records import LoadedTrack, TrackSource
+from engine.core.policy.track_records import LoadedTrack, StallAlert, TrackSource
 from engine.store.port import Stale, StoreError
 from engine.store.track_port import TrackChange
 
@@ -36,6 +36,8 @@ def full(track: Any, now: datetime) -> Any:
         failed_polls=2,
         final_polls=1,
         next_poll_time=None,
+        next_check_time=now + timedelta(seconds=4),
+        alerts=(StallAlert("slow", "stands still", {"after_h": "48"}, now),),
         retired=True,
     )
 
@@ -242,18 +244,26 @@ async def test_step_of_mixed_parts_is_refused(store: Any, make: Any) -> None:
     mixed = [
         TrackChange(track, (), (make.news(track, kept),)),
         TrackChange(track, (kept,), (make.news(other, kept),)),
+        TrackChange(track, (), (make.news(track, kept, event=None),)),
+        TrackChange(track, (kept,), (make.news(track, kept, alert=make.alert()),)),
+        TrackChange(track, (), (make.alert_news(track),)),
+        TrackChange(
+            msgspec.structs.replace(track, alerts=(make.alert(),)),
+            (),
+            (make.alert_news(track, resolved_time=make.now),),
+        ),
         TrackChange(track, (kept,), (make.news(track, kept, received_time=datetime(2026, 11, 11)),)),
         make.step(track, kept, make.kept(2, "1")),
     ]
 
     for change in mixed:
-        with pytest.raises(StoreError, match=r"news: one|events: two|received_time has no time zone"):
+        with pytest.raises(StoreError, match=r"news: (one|the alert)|events: two|received_time has no time zone"):
             await store.commit_track(change)
 
     assert await store.get_track("acme", "t1") == LoadedTrack(track)
 
 
-@pytest.mark.parametrize("field", ["first_seen_time", "next_poll_time"])
+@pytest.mark.parametrize("field", ["first_seen_time", "next_poll_time", "next_check_time"])
 async def test_time_without_zone_is_refused(store: Any, make: Any, field: Any) -> None:
     """A track that does not say when is not kept."""
     with pytest.raises(StoreError, match=f"{field} has no time zone"):

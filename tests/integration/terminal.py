@@ -1,4 +1,4 @@
-"""Runs `crossdock` as a person does: a process of its own, its output, its exit code."""
+"""Commands run as a person runs them: as processes of their own, until they end or Ctrl-C."""
 
 from __future__ import annotations
 
