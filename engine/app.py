@@ -27,7 +27,7 @@ from engine.api.tracks import TrackServicer
 from engine.clock import Clock, SystemClock
 from engine.config import Settings
 from engine.core.booker import Booker
-from engine.core.following import Opener, follow
+from engine.core.following import follow
 from engine.core.labels import Labels
 from engine.core.orders import Orders
 from engine.core.policy import booking as policy
@@ -49,7 +49,7 @@ from engine.outbound.transport.pyreqwest import PyreqwestTransport
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.port import Store
 from engine.store.sqlite.store import SqliteStore
-from engine.wiring import ANONYMOUS, account_facts, accounts_of, read_master_key, split_listen, tenants_of
+from engine.wiring import account_facts, accounts_of, read_master_key, split_listen, tenants_of
 
 GAUGE_PERIOD_S = 5.0
 
@@ -93,7 +93,6 @@ class Engine:
             live_prices=settings.booking.live_prices,
         )
         self.watch = Watch(store)
-        self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
         self.failed = ""
         self.grpc_port = 0
         self.http_port = 0
@@ -257,7 +256,6 @@ class Engine:
             housekeeping(purge, self.clock, _report("housekeeping")),
             keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
             count(),
-            Opener(self.store, tracks, self.clock, self._tenants).run(_report("opening tracks")),
             follow(self.store, tracks, self.clock, _report("following")),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]

@@ -5,7 +5,7 @@ Pure and synchronous. A backend only fetches and writes; it never decides by its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -58,7 +58,12 @@ def decide_accept(
     return AcceptKind.REFERENCE_REUSED, by_reference
 
 
-def check_step(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]) -> None:
+def check_step(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    events: Sequence[NewEvent],
+    tracks: Iterable[TrackRecord] = (),
+) -> None:
     """Refuse a step whose parts do not belong together. Raises StoreError."""
     for attempt in attempts:
         if attempt.order_id != order.order_id:
@@ -70,6 +75,12 @@ def check_step(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Se
         if event.tenant != order.tenant or event.order_id != order.order_id:
             raise StoreError(
                 f"events: {event.kind} is not about order {order.order_id} of its tenant: write it with its own order"
+            )
+    for track in tracks:
+        if track.tenant != order.tenant:
+            raise StoreError(
+                f"tracks: track {track.track_id} is not of the tenant of order {order.order_id}: "
+                "write it with an order of its own tenant"
             )
 
 
@@ -123,6 +134,11 @@ def check_track_step(change: TrackChange) -> list[bytes]:
 def stale_track_text(change: TrackRecord, version: int) -> str:
     """Why a step of `change` is refused, given what is stored."""
     return f"track {change.track_id} is at version {version}, not {change.version}: read it again"
+
+
+def followed_text(track: TrackRecord) -> str:
+    """Why a track cannot begin."""
+    return f"{track.carrier}/{track.waybill_number} is followed already by its tenant: read that track first"
 
 
 def missing_track_text(track: TrackRecord) -> str:

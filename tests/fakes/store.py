@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
+from engine.core.policy.records import OrderRecord
 from engine.core.policy.track_records import TrackRecord
 from engine.store.memory import MemoryStore
+from engine.store.port import Change
 from engine.store.track_port import TrackChange
 
 
 class FaultyStore(MemoryStore):
-    """Fails the next commits of tracks with `track_faults`, in order, the next openings with `open_faults`.
+    """Fails the next commits of tracks with `track_faults`, in order, the next commits of orders with `commit_faults`.
 
     Nothing of those is written. track_commits: how many were tried.
     """
@@ -18,14 +20,14 @@ class FaultyStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.track_faults: deque[Exception] = deque()
-        self.open_faults: deque[Exception] = deque()
+        self.commit_faults: deque[Exception] = deque()
         self.track_commits = 0
 
-    async def open_track(self, track: TrackRecord) -> TrackRecord:
-        """See TrackStore."""
-        if self.open_faults:
-            raise self.open_faults.popleft()
-        return await super().open_track(track)
+    async def commit(self, change: Change) -> OrderRecord:
+        """See Store."""
+        if self.commit_faults:
+            raise self.commit_faults.popleft()
+        return await super().commit(change)
 
     async def commit_track(self, change: TrackChange) -> TrackRecord:
         """See TrackStore."""

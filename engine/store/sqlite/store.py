@@ -141,12 +141,14 @@ class SqliteStore(SqliteTracks):
     async def commit(self, change: Change) -> OrderRecord:
         """Write one step; returns the order with its new version. Raises Stale."""
         order = change.order
-        check_step(order, change.attempts, change.events)
+        check_step(order, change.attempts, change.events, (*change.opened, *change.tracks))
         step = writes.Step(
             record=order,
             order=self._rows.step(order),
             attempts=self._rows.attempts(order.tenant, change.attempts),
             events=self._rows.events(change.events),
+            opened=[(track, self._track_rows.new_track(track)) for track in change.opened],
+            tracks=[(track, self._track_rows.step(track)) for track in change.tracks],
         )
         await self._writer.run(lambda tx: writes.commit(tx, step))
         return msgspec.structs.replace(order, version=order.version + 1)

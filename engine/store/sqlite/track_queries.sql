@@ -61,6 +61,12 @@ INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order
                     status, next_poll_us, retired, version, live)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
 
+-- name: insert_new_track
+INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+                    status, next_poll_us, retired, version, live)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT (tenant, carrier, waybill_number) WHERE retired = 0 DO NOTHING;
+
 -- name: update_track
 UPDATE tracks
 SET account_id = ?4, order_id = ?5, status = ?6, next_poll_us = ?7, retired = ?8, live = ?9, version = ?3 + 1

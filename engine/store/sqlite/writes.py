@@ -11,8 +11,17 @@ from typing import Any
 import msgspec
 
 from engine.core.policy.records import FINAL_STATES, OrderRecord, OrderState
+from engine.core.policy.track_records import TrackRecord
 from engine.store.port import AcceptKind, Idempotency, Stale
-from engine.store.rules import KeyHolder, decide_accept, missing_text, stale_text
+from engine.store.rules import (
+    KeyHolder,
+    decide_accept,
+    followed_text,
+    missing_text,
+    missing_track_text,
+    stale_text,
+    stale_track_text,
+)
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow, Row
 from engine.store.sqlite.writer import Transaction
@@ -40,6 +49,8 @@ class Step(msgspec.Struct, frozen=True):
     order: Row
     attempts: list[Row]
     events: list[EventRow]
+    opened: list[tuple[TrackRecord, Row]]
+    tracks: list[tuple[TrackRecord, Row]]
 
 
 def accept(tx: Transaction, new: NewOrder) -> tuple[AcceptKind, list[Any]]:
@@ -85,7 +96,19 @@ def commit(tx: Transaction, step: Step) -> None:
         raise Stale(stale_text(record, *fence[0]) if fence else missing_text(record))
     for row in step.attempts:
         tx.run(SQL.put_attempt, row)
+    for track, row in step.opened:
+        if not tx.count(SQL.insert_new_track, row):
+            raise Stale(followed_text(track))
+    for track, row in step.tracks:
+        step_track(tx, track, row)
     tx.add_events(step.events)
+
+
+def step_track(tx: Transaction, track: TrackRecord, row: Row) -> None:
+    """Write a track as it shall be. Raises Stale when its version moved on."""
+    if not tx.count(SQL.update_track, row):
+        found = tx.run(SQL.version_of_track, (track.track_id, track.tenant))
+        raise Stale(stale_track_text(track, found[0][0]) if found else missing_track_text(track))
 
 
 def claim_due(tx: Transaction, now_us: int, epoch: int, limit: int) -> list[Any]:
