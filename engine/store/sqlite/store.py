@@ -132,7 +132,7 @@ class SqliteStore(SqliteTracks):
             reference=order.draft.reference,
             create_us=to_us(order.create_time, "create_time"),
         )
-        kind, holder = await self._writer.run(lambda tx: writes.accept(tx, new))
+        kind, holder = await self._writer.run(lambda tx: writes.accept(tx, new), writes.plan_accept(new))
         if kind is AcceptKind.CREATED:
             ordered = tuple(sorted(attempts, key=lambda attempt: attempt.number))
             return Accepted(kind, LoadedOrder(order, ordered))
@@ -150,7 +150,7 @@ class SqliteStore(SqliteTracks):
             opened=[(track, self._track_rows.new_track(track)) for track in change.opened],
             tracks=[(track, self._track_rows.step(track)) for track in change.tracks],
         )
-        await self._writer.run(lambda tx: writes.commit(tx, step))
+        await self._writer.run(lambda tx: writes.commit(tx, step), writes.plan_commit(step))
         return msgspec.structs.replace(order, version=order.version + 1)
 
     async def get_order(self, tenant: str, order_id: str) -> LoadedOrder | None:
