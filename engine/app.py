@@ -30,7 +30,7 @@ from engine.api.tracks import TrackServicer
 from engine.clock import Clock, SystemClock
 from engine.config import Settings
 from engine.core.booker import Booker
-from engine.core.following import Opener, follow
+from engine.core.following import follow
 from engine.core.labels import Labels
 from engine.core.orders import Orders
 from engine.core.policy import booking as policy
@@ -210,6 +210,7 @@ class Engine:
                 retry_cap_s=booking.retry_cap_s,
                 unavailable_retry_s=booking.unavailable_retry_s,
             ),
+            stall_rules=self.stalls.rules,
             observer=self.metrics,
             group=workers,
             epoch=epoch,
@@ -297,7 +298,6 @@ class Engine:
             housekeeping(purge, self.clock, _report("housekeeping")),
             keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
             count(),
-            Opener(self.store, tracks, self.clock, self._tenants).run(_report("opening tracks")),
             follow(self.store, tracks, self.clock, _report("following")),
             returning.run(self._tenants, _report("returning")),
             self.stalls.run(_report("stall checks")),

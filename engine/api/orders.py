@@ -65,7 +65,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
     async def CreateOrder(self, request: pb.CreateOrderRequest, context: object) -> pb.CreateOrderResponse:
         """Accept and book."""
-        return await self._create(request.order, request.request_id, current.get())
+        answer = pb.CreateOrderResponse()
+        await self._create(answer, request.order, request.request_id, current.get())
+        return answer
 
     async def BatchCreateOrders(
         self, request: pb.BatchCreateOrdersRequest, context: object
@@ -74,9 +76,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if not 1 <= len(request.requests) <= 500:
             validation.check(request)
         caller = current.get()
+        answer = pb.BatchCreateOrdersResponse()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._result(each.order, each.request_id, caller)) for each in request.requests]
-        return pb.BatchCreateOrdersResponse(results=[task.result() for task in tasks])
+            for each in request.requests:
+                group.create_task(self._fill(answer.results.add(), each.order, each.request_id, caller))
+        return answer
 
     async def StreamCreateOrders(  # type: ignore[override]  # answers with context.write, which grpc.aio allows too
         self,
@@ -90,9 +94,10 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
         async def one(item: pb.StreamCreateOrdersRequest) -> None:
             try:
-                result = await self._result(item.order, item.request_id, caller)
+                answer = pb.StreamCreateOrdersResponse(index=item.index)
+                await self._fill(answer.result, item.order, item.request_id, caller)
                 async with writing:
-                    await context.write(pb.StreamCreateOrdersResponse(index=item.index, result=result))
+                    await context.write(answer)
             finally:
                 window.release()
 
@@ -153,7 +158,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
                 raise WatcherTooSlow(cursor) from error
             cursor = message.cursor
 
-    async def _create(self, order: core_pb2.Order, request_id: str, caller: Caller) -> pb.CreateOrderResponse:
+    async def _create(
+        self, answer: pb.CreateOrderResponse, order: core_pb2.Order, request_id: str, caller: Caller
+    ) -> None:
         draft = _draft(order, caller)
         if len(request_id) > 64:
             too_long = FieldViolation("request_id", "has more than 64 characters", "use a UUID")
@@ -166,7 +173,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             from_warehouse=not order.HasField("shipper"),
         )
         created = await self._unbroken(creation)
-        return pb.CreateOrderResponse(order=write_order(created.order), replayed=created.replayed)
+        write_order(created.order, answer.order)
+        answer.replayed = created.replayed
 
     def _unbroken(self, creation: Coroutine[object, object, Created]) -> asyncio.Future[Created]:
         """A creation whose caller may go away: cut between commit and booking, the order would lie idle."""
@@ -180,11 +188,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if not task.cancelled():
             task.exception()  # looked at, since whoever asked may be gone
 
-    async def _result(self, order: core_pb2.Order, request_id: str, caller: Caller) -> pb.OrderResult:
+    async def _fill(self, result: pb.OrderResult, order: core_pb2.Order, request_id: str, caller: Caller) -> None:
         try:
-            return pb.OrderResult(created=await self._create(order, request_id, caller))
+            await self._create(result.created, order, request_id, caller)
         except Exception as error:  # also a defect: one item never fails the others
-            return pb.OrderResult(status=status_or_defect("CreateOrder", error))
+            result.status.CopyFrom(status_or_defect("CreateOrder", error))
 
 
 def _draft(order: core_pb2.Order, caller: Caller) -> OrderDraft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ import click
 from engine.cli.common import BAD_USAGE, FAILED, config_option, read_settings, stop_with
 from engine.cli.config import startup_problems
 from engine.config import ConfigError, Settings
+
+YOUNG_OBJECTS = 50_000
+"""New objects between two sweeps of the young generation; a sweep of so many takes a few milliseconds."""
 
 
 @click.command()
@@ -25,6 +29,18 @@ def serve(config_path: Path | None, ready_json: bool) -> None:
         run(settings, config_path, ready_json=ready_json)
     except ConfigError as error:
         stop_with(error.problems, BAD_USAGE)
+
+
+def settle_collector() -> None:
+    """Tell the garbage collector what a serving engine is like.
+
+    What start-up made stays (modules, tables of divisions, messages' descriptors), so no pass need look at it again.
+    Bookings make hundreds of objects each, almost none in cycles: with CPython's threshold of 700 the young generation
+    was swept several times a booking, with each sweep finding the same hundreds of bookings under way alive.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> None:
@@ -47,6 +63,7 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
             log.logger().error("plug-in left out", plugin=plugin.name, problem=plugin.problem)
 
     def ready(engine: Engine) -> None:
+        settle_collector()
         if ready_json:
             click.echo(f'{{"grpc_port":{engine.grpc_port},"http_port":{engine.http_port}}}')
 

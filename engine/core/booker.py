@@ -9,7 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from crossdock_sdk import Carrier
@@ -17,6 +17,7 @@ from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S
 from engine.core.policy import booking as policy
 from engine.core.policy.records import AttemptRecord, LoadedOrder
+from engine.core.policy.stalls import StallRule
 from engine.core.policy.transitions import Step
 from engine.core.router import Router
 from engine.core.steps import BookingObserver, Steps
@@ -36,6 +37,7 @@ class Booker:
         carriers: Mapping[str, Carrier],
         clock: Clock,
         rules: policy.Rules,
+        stall_rules: Sequence[StallRule],
         observer: BookingObserver,
         group: asyncio.TaskGroup,
         epoch: int,
@@ -51,6 +53,7 @@ class Booker:
             carriers=carriers,
             clock=clock,
             rules=rules,
+            stall_rules=stall_rules,
             observer=observer,
             epoch=epoch,
         )

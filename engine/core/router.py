@@ -1,4 +1,8 @@
-"""Asks routing about an order: rules, accounts, prices. The shell around `policy.routing`."""
+"""Asks routing about an order: rules, accounts, prices. The shell around `policy.routing`.
+
+Accounts, manifests and rules stay what they are while an engine runs, so orders that are alike in what routing looks
+at have the same candidates, which are kept. A live price or refusal is of one order and is never kept.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,20 @@ from typing import Protocol
 from crossdock_sdk import Lane, Manifest
 from engine.core.policy.booking import Candidate
 from engine.core.policy.records import OrderDraft
-from engine.core.policy.routing import AccountFacts, Considered, Question, RuleEffect, route
+from engine.core.policy.routing import (
+    AccountFacts,
+    Alike,
+    Considered,
+    Question,
+    Required,
+    RuleEffect,
+    alike,
+    route,
+)
 from engine.core.quotes import LivePrices
+
+REMEMBERED = 4096
+"""Kinds of orders whose candidates are kept."""
 
 
 class RuleEngine(Protocol):
@@ -44,6 +60,8 @@ class Router:
         self._rules = rules
         self._prices = prices
         self._live_prices = live_prices
+        self._required = Required(manifests.values())
+        self._known: dict[tuple[Alike, tuple[RuleEffect, ...]], list[Considered]] = {}
 
     def consider(self, draft: OrderDraft) -> list[Considered]:
         """Every account and product, with prices known already."""
@@ -74,13 +92,16 @@ class Router:
     def _route(
         self, draft: OrderDraft, effects: tuple[RuleEffect, ...], refusals: Mapping[str, str]
     ) -> list[Considered]:
-        question = Question(
-            draft=draft,
-            effects=effects,
-            live_prices=self._prices.known(draft),
-            refusals=refusals,
-        )
-        return route(question, self.accounts, self.manifests)
+        prices = self._prices.known(draft)
+        if prices or refusals or not self._required.are_filled(draft):
+            return route(Question(draft, effects, prices, refusals), self.accounts, self.manifests)
+        key = (alike(draft), effects)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            known = self._known[key] = route(Question(draft, effects), self.accounts, self.manifests)
+        return known.copy()
 
 
 def lane_of(draft: OrderDraft, service: str) -> Lane:

@@ -49,7 +49,7 @@ class Stalls:
         observer: StallObserver,
     ) -> None:
         self._store = store
-        self._rules = tuple(rules)
+        self.rules = tuple(rules)
         self.rule_names = tuple(rule.name for rule in rules)
         self._judge = judge
         self._clock = clock
@@ -57,7 +57,7 @@ class Stalls:
 
     def opened(self, track: TrackRecord) -> TrackRecord:
         """A track that begins, with its first check."""
-        return policy.opened(track, self._rules)
+        return policy.opened(track, self.rules)
 
     async def commit(self, change: TrackChange, before: Sequence[KeptEvent]) -> TrackRecord:
         """Write a step of a track with what it does to the track's alerts. Raises Stale.
@@ -65,7 +65,7 @@ class Stalls:
         before: the events that the track had.
         """
         whole = LoadedTrack(change.track, (*before, *change.events))
-        settled = policy.settle(whole, self._rules, self._judge, now=self._clock.now())
+        settled = policy.settle(whole, self.rules, self._judge, now=self._clock.now())
         written = await self._store.commit_track(
             replace(change, track=settled.track, news=(*change.news, *settled.news))
         )
@@ -85,7 +85,7 @@ class Stalls:
 
     async def _begun(self, on_error: Callable[[Exception], None]) -> bool:
         """Have every track judged anew when the rules are not those of the last start."""
-        digest = policy.digest_of(self._rules)
+        digest = policy.digest_of(self.rules)
         try:
             if await self._store.get_state(RULES_KEY) != digest:
                 await self._store.recheck_tracks(self._clock.now())
@@ -109,7 +109,7 @@ class Stalls:
 
     async def _check(self, claimed: TrackRecord) -> None:
         loaded = await self._store.get_track(claimed.tenant, claimed.track_id)
-        if loaded is None or loaded.track.retired:
+        if loaded is None or (loaded.track.retired and not loaded.track.alerts):
             return
         # Stale: whoever wrote meanwhile has judged it.
         with suppress(Stale):

@@ -8,7 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
@@ -26,6 +26,7 @@ from crossdock_sdk import (
     SideEffect,
 )
 from engine.clock import Clock
+from engine.core.booked_tracks import BookedTracks
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.policy import booking as policy
 from engine.core.policy import transitions
@@ -36,6 +37,7 @@ from engine.core.policy.records import (
     LoadedOrder,
     OrderState,
 )
+from engine.core.policy.stalls import StallRule
 from engine.core.policy.transitions import Step
 from engine.core.router import Router, eligible
 from engine.crash import crash_point
@@ -84,6 +86,7 @@ class Steps:
         carriers: Mapping[str, Carrier],
         clock: Clock,
         rules: policy.Rules,
+        stall_rules: Sequence[StallRule],
         observer: BookingObserver,
         epoch: int,
     ) -> None:
@@ -92,21 +95,26 @@ class Steps:
         self._router = router
         self._carriers = carriers
         self._clock = clock
+        self._tracks = BookedTracks(store, carriers, clock, stall_rules)
         self._rules = rules
         self._observer = observer
         self._epoch = epoch
 
     async def apply(self, loaded: LoadedOrder, make: Callable[[LoadedOrder], Step | None]) -> LoadedOrder:
         """Commit what `make` says about the rows as they are; returns them as they are afterwards."""
+        again = False
         while True:
             step = make(loaded)
             if step is None:
                 return loaded
+            beside = await self._tracks.beside(loaded, step, again=again)
             try:
                 # The rows belong to this engine from here on, whoever left them.
                 held = replace(step.order, lease_epoch=self._epoch)
-                order = await self._store.commit(Change(held, step.attempts, step.events))
+                change = Change(held, step.attempts, step.events, beside.opened, beside.tracks)
+                order = await self._store.commit(change)
             except Stale:
+                again = True
                 fresh = await self._store.get_order(loaded.order.tenant, loaded.order.order_id)
                 if fresh is None or fresh.order.lease_epoch > self._epoch:
                     raise  # another engine holds the order now; it is theirs to finish

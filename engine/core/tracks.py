@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Protocol
 
 import msgspec
 import uuid_utils
-from msgspec.structs import replace
 
 from crossdock_sdk import Account, Carrier, CarrierError
 from crossdock_sdk.tracking import Tracked, TrackEvent, TrackRequest
@@ -23,7 +21,6 @@ from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
-from engine.core.policy.records import BookingRecord, OrderDraft, OrderState
 from engine.core.policy.track_records import LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
 from engine.outbound import Priority
@@ -94,9 +91,6 @@ class Tracks:
         if loaded is None or loaded.order.booking is None:
             raise TrackNotFound(order_id)
         booking = loaded.order.booking
-        if loaded.order.state is OrderState.BOOKED:
-            # Whoever asks right after the booking is faster than the loop that opens tracks.
-            await self.open_booked(tenant, order_id, loaded.order.draft, booking)
         known = await self._store.find_track(tenant, booking.carrier, booking.waybill_number)
         if known is None or known.track.order_id != order_id:
             # Never opened, or its number belongs to another parcel by now.
@@ -117,29 +111,7 @@ class Tracks:
         known = await self._store.find_track(tenant, key.carrier, key.waybill_number)
         if known is None:
             raise TrackNotFound(key.waybill_number)
-        return await self._apply(known, _ended)
-
-    async def open_booked(self, tenant: str, order_id: str, draft: OrderDraft, booking: BookingRecord) -> None:
-        """Follow what was booked here, every piece of it. Again, it changes nothing."""
-        tail = draft.recipient.contact.phone[-4:]
-        # The first parcel last: the newest track of an order is the one the order is asked by.
-        for number in (*booking.sub_waybill_numbers, booking.waybill_number):
-            known = await self._store.find_track(tenant, booking.carrier, number)
-            if known is not None and known.track.order_id == order_id:
-                continue  # opened before, and perhaps let go since: a replay begins no second life
-            track = self._new(tenant, booking.carrier, booking.account_id, number, tail, asked_at_once=False)
-            track = replace(track, order_id=order_id)
-            opened = await self._store.open_track(track)
-            if not opened.order_id:
-                # Somebody asked by number before it was opened: that track is the order's.
-                await self._apply(await self._again(LoadedTrack(opened)), partial(_adopted, track))
-
-    async def end_booked(self, tenant: str, booking: BookingRecord) -> None:
-        """Ask no more about a booking that was cancelled."""
-        for number in (booking.waybill_number, *booking.sub_waybill_numbers):
-            known = await self._store.find_track(tenant, booking.carrier, number)
-            if known is not None and not known.track.retired:
-                await self._apply(known, _ended)
+        return await self._apply(known, following.ended)
 
     async def ingest(self, loaded: LoadedTrack, events: Sequence[TrackEvent], source: TrackSource) -> LoadedTrack:
         """The one way in. Returns the track as it stands after the commit."""
@@ -229,15 +201,11 @@ class Tracks:
         account = next((a for a in self._accounts.values() if a.carrier == key.carrier), None)
         if account is None or not self.can_be_asked(key.carrier):
             raise TrackNotFound(key.waybill_number)
-        track = self._new(
-            tenant, key.carrier, account.account_id, key.waybill_number, key.phone_tail, asked_at_once=True
-        )
+        track = self._new(tenant, key.carrier, account.account_id, key.waybill_number, key.phone_tail)
         opened = await self._store.open_track(track)
         return LoadedTrack(opened)
 
-    def _new(
-        self, tenant: str, carrier: str, account_id: str, number: str, phone_tail: str, *, asked_at_once: bool
-    ) -> TrackRecord:
+    def _new(self, tenant: str, carrier: str, account_id: str, number: str, phone_tail: str) -> TrackRecord:
         now = self._clock.now()
         track = TrackRecord(
             track_id=str(uuid_utils.uuid7()),
@@ -251,7 +219,7 @@ class Tracks:
         track = self._stalls.opened(track)
         if not self.can_be_asked(carrier):
             return track
-        return following.begin(track, now=now, asked_at_once=asked_at_once)
+        return following.begin(track, now=now, asked_at_once=True)
 
     def _planned(self, track: TrackRecord, source: TrackSource, now: datetime) -> TrackRecord:
         """The track with the time of its next question, which a push puts off."""
@@ -277,12 +245,3 @@ class Tracks:
                 loaded = await self._again(loaded)
                 continue
             return await self._again(loaded)
-
-
-def _adopted(booked: TrackRecord, track: TrackRecord) -> TrackRecord:
-    """The track with what its booking knows of it."""
-    return replace(track, order_id=booked.order_id, phone_tail=track.phone_tail or booked.phone_tail)
-
-
-def _ended(track: TrackRecord) -> TrackRecord:
-    return replace(track, next_poll_time=None, retired=True)

@@ -22,8 +22,10 @@ from engine.core.policy.records import (
     OrderState,
     StoredLabel,
 )
+from engine.core.policy.track_records import TrackRecord
 from engine.store.listeners import tell_all
 from engine.store.memory_returns import MemoryReturns
+from engine.store.memory_tracks import check_track
 from engine.store.port import (
     Accepted,
     AcceptKind,
@@ -104,19 +106,21 @@ class MemoryStore(MemoryReturns):
         """Write one step; returns the order with its new version. Raises Stale."""
         await self._turn()
         order = change.order
-        _check(order, change.attempts, change.events)
+        _check(order, change.attempts, change.events, (*change.opened, *change.tracks))
         stored = self._orders.get(order.order_id)
         if stored is None or stored.tenant != order.tenant:
             raise Stale(missing_text(order))
         if stored.version != order.version or stored.lease_epoch > order.lease_epoch:
             raise Stale(stale_text(order, stored.version, stored.lease_epoch))
         self._check_references(order.order_id, change.attempts)
+        self._check_tracks(change.opened, change.tracks)
         # What was ordered, and when, is written once.
         written = msgspec.structs.replace(
             order, version=order.version + 1, draft=stored.draft, create_time=stored.create_time
         )
         self._orders[order.order_id] = written
         self._put_attempts(order.order_id, change.attempts)
+        self._put_tracks(change.opened, change.tracks)
         self._append(change.events)
         return msgspec.structs.replace(order, version=order.version + 1)
 
@@ -291,8 +295,15 @@ class MemoryStore(MemoryReturns):
         tell_all(self._listeners, new)
 
 
-def _check(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]) -> None:
-    check_step(order, attempts, events)
+def _check(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    events: Sequence[NewEvent],
+    tracks: Sequence[TrackRecord] = (),
+) -> None:
+    check_step(order, attempts, events, tracks)
+    for track in tracks:
+        check_track(track)
     for field in ("create_time", "update_time"):
         to_us(getattr(order, field), field)
     due_us(order)

@@ -21,6 +21,7 @@ from engine.store.port import Stale, StoreError
 from engine.store.rules import (
     check_track_step,
     count_stalled,
+    followed_text,
     missing_track_text,
     stale_track_text,
     stalled_by,
@@ -45,15 +46,13 @@ class MemoryTracks:
     async def open_track(self, track: TrackRecord) -> TrackRecord:
         """Begin to follow a number, unless the tenant does so already."""
         await self._turn()
-        _check(track)
+        check_track(track)
         live = self._live(track)
         if live is not None:
             return live
         if track.track_id in self._tracks:
             raise StoreError(f"track_id {track.track_id} is taken: give each track its own id")
-        self._tracks[track.track_id] = track
-        self._kept[track.track_id] = {}
-        self._by_number.setdefault((track.carrier, track.waybill_number), []).append(track.track_id)
+        self._begin(track)
         return track
 
     async def get_track(self, tenant: str, track_id: str) -> LoadedTrack | None:
@@ -86,24 +85,8 @@ class MemoryTracks:
         await self._turn()
         track = change.track
         marks = check_track_step(change)
-        _check(track, change.events, change.news)
-        stored = self._tracks.get(track.track_id)
-        if stored is None or stored.tenant != track.tenant:
-            raise Stale(missing_track_text(track))
-        if stored.version != track.version:
-            raise Stale(stale_track_text(track, stored.version))
-        # What is followed, and since when, is written once.
-        written = msgspec.structs.replace(
-            track,
-            version=track.version + 1,
-            carrier=stored.carrier,
-            waybill_number=stored.waybill_number,
-            first_seen_time=stored.first_seen_time,
-        )
-        live = self._live(written)
-        if not written.retired and live is not None and live.track_id != track.track_id:
-            raise StoreError(f"track {track.track_id} clashes with {live.track_id}, which follows its number now")
-        self._tracks[track.track_id] = written
+        check_track(track, change.events, change.news)
+        self._tracks[track.track_id] = self._stepped(track)
         kept = self._kept[track.track_id]
         repeats = {one.fingerprint for one in change.events if one.fingerprint in kept}
         kept.update((one.fingerprint, one) for one in change.events if one.fingerprint not in repeats)
@@ -132,7 +115,7 @@ class MemoryTracks:
         due = sorted(
             (t.next_check_time, t.track_id)
             for t in self._tracks.values()
-            if t.next_check_time is not None and not t.retired and t.next_check_time <= now
+            if t.next_check_time is not None and (not t.retired or t.alerts) and t.next_check_time <= now
         )
         lease_end = now + timedelta(seconds=lease_s)
         taken = [track_id for _, track_id in due[: max(limit, 0)]]
@@ -209,6 +192,49 @@ class MemoryTracks:
         await self._turn()
         return len(self._letters)
 
+    def _stepped(self, track: TrackRecord) -> TrackRecord:
+        """The track as it is written by a step. Raises Stale."""
+        stored = self._tracks.get(track.track_id)
+        if stored is None or stored.tenant != track.tenant:
+            raise Stale(missing_track_text(track))
+        if stored.version != track.version:
+            raise Stale(stale_track_text(track, stored.version))
+        # What is followed, and since when, is written once.
+        written = msgspec.structs.replace(
+            track,
+            version=track.version + 1,
+            carrier=stored.carrier,
+            waybill_number=stored.waybill_number,
+            first_seen_time=stored.first_seen_time,
+        )
+        live = self._live(written)
+        if not written.retired and live is not None and live.track_id != track.track_id:
+            raise StoreError(f"track {track.track_id} clashes with {live.track_id}, which follows its number now")
+        return written
+
+    def _begin(self, track: TrackRecord) -> None:
+        self._tracks[track.track_id] = track
+        self._kept[track.track_id] = {}
+        self._by_number.setdefault((track.carrier, track.waybill_number), []).append(track.track_id)
+
+    def _check_tracks(self, opened: Sequence[TrackRecord], tracks: Sequence[TrackRecord]) -> None:
+        """Refuse what `_put_tracks` could not write whole. Raises Stale, StoreError."""
+        ids = [track.track_id for track in opened]
+        if len({*ids}) < len(ids) or not self._tracks.keys().isdisjoint(ids):
+            raise StoreError(f"track_ids {', '.join(ids)} are not new: give each track its own id")
+        numbers = {(track.carrier, track.waybill_number) for track in opened if not track.retired}
+        for track in opened:
+            if self._live(track) is not None or len(numbers) < len(opened):
+                raise Stale(followed_text(track))
+        for track in tracks:
+            self._stepped(track)
+
+    def _put_tracks(self, opened: Sequence[TrackRecord], tracks: Sequence[TrackRecord]) -> None:
+        for track in opened:
+            self._begin(track)
+        for track in tracks:
+            self._tracks[track.track_id] = self._stepped(track)
+
     async def _turn(self) -> None:
         """Let others run first, as a real store does, so that hidden races show up."""
         await asyncio.sleep(0)
@@ -242,7 +268,8 @@ def _age(track: TrackRecord) -> tuple[datetime, str]:
     return track.first_seen_time, track.track_id
 
 
-def _check(track: TrackRecord, events: Sequence[KeptEvent] = (), news: Sequence[TrackNews] = ()) -> None:
+def check_track(track: TrackRecord, events: Sequence[KeptEvent] = (), news: Sequence[TrackNews] = ()) -> None:
+    """Refuse times without a zone. Raises StoreError."""
     to_us(track.first_seen_time, "first_seen_time")
     if track.next_poll_time is not None:
         to_us(track.next_poll_time, "next_poll_time")

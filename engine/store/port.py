@@ -1,7 +1,7 @@
 """The store's port: everything the engine keeps, and the guarantees every backend gives.
 
 - A call that returns has been committed durably; a call that raises StoreError has changed nothing.
-- `accept` and `commit` are atomic: order, attempts, keys and events together or not at all.
+- `accept` and `commit` are atomic: order, attempts, keys, events and tracks together or not at all.
 - Event sequence numbers rise by one without gaps in commit order.
 - `commit` is fenced: it raises Stale when another epoch holds the order or its version moved on.
 - Reads see every write that returned before they began.
@@ -27,6 +27,7 @@ from engine.core.policy.records import (
     OrderState,
     StoredLabel,
 )
+from engine.core.policy.track_records import TrackRecord
 from engine.store.return_port import ReturnStore
 from engine.store.track_port import TrackStore
 
@@ -70,14 +71,17 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One step of an order: the order as it shall be, attempts written, events.
+    """One step of an order: the order as it shall be, attempts written, events, and what its tracks do beside it.
 
-    `order.version` is the one that was read; draft and create_time never change.
+    `order.version` is the one that was read; draft and create_time never change. opened: tracks that begin with this
+    step. tracks: tracks as they shall be, each with the version that was read, as in `TrackStore.commit_track`.
     """
 
     order: OrderRecord
     attempts: tuple[AttemptRecord, ...] = ()
     events: tuple[NewEvent, ...] = ()
+    opened: tuple[TrackRecord, ...] = ()
+    tracks: tuple[TrackRecord, ...] = ()
 
 
 class OrderFilter(msgspec.Struct, frozen=True):
@@ -117,7 +121,8 @@ class Store(TrackStore, ReturnStore, Protocol):
 
         The fence: the stored version must be the one that was read, and the stored lease_epoch
         not greater than `order.lease_epoch`, which is stored. So a later engine may write what an
-        earlier one left, never the other way round.
+        earlier one left, never the other way round. A track's version is part of the fence, and so is a
+        number that shall be opened: the tenant must have no track of it that is not retired.
         """
         ...
 

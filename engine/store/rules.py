@@ -61,7 +61,12 @@ def decide_accept(
     return AcceptKind.REFERENCE_REUSED, by_reference
 
 
-def check_step(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Sequence[NewEvent]) -> None:
+def check_step(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    events: Sequence[NewEvent],
+    tracks: Iterable[TrackRecord] = (),
+) -> None:
     """Refuse a step whose parts do not belong together. Raises StoreError."""
     for attempt in attempts:
         if attempt.order_id != order.order_id:
@@ -73,6 +78,12 @@ def check_step(order: OrderRecord, attempts: Sequence[AttemptRecord], events: Se
         if event.tenant != order.tenant or event.order_id != order.order_id:
             raise StoreError(
                 f"events: {event.kind} is not about order {order.order_id} of its tenant: write it with its own order"
+            )
+    for track in tracks:
+        if track.tenant != order.tenant:
+            raise StoreError(
+                f"tracks: track {track.track_id} is not of the tenant of order {order.order_id}: "
+                "write it with an order of its own tenant"
             )
 
 
@@ -150,6 +161,11 @@ def count_stalled(groups: Iterable[tuple[str, int]]) -> dict[str, int]:
 def stale_track_text(change: TrackRecord, version: int) -> str:
     """Why a step of `change` is refused, given what is stored."""
     return f"track {change.track_id} is at version {version}, not {change.version}: read it again"
+
+
+def followed_text(track: TrackRecord) -> str:
+    """Why a track cannot begin."""
+    return f"{track.carrier}/{track.waybill_number} is followed already by its tenant: read that track first"
 
 
 def missing_track_text(track: TrackRecord) -> str:

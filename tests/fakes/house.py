@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from crossdock_sdk import Account, Address, Contact, Item, Manifest, Parcel, Party
 from engine.core.booker import Booker
-from engine.core.following import Opener, follow
+from engine.core.following import follow
 from engine.core.orders import Created, Orders
 from engine.core.policy.booking import Rules
 from engine.core.policy.breaker import BreakerRules
@@ -170,6 +170,7 @@ class House:
             carriers=self.carriers,
             clock=self.clock,
             rules=RULES,
+            stall_rules=self.stall_rules,
             observer=self.heard,
             group=group,
             epoch=epoch,
@@ -214,11 +215,6 @@ class House:
             observer=self.heard,
             tracks=self.tracks,
         )
-
-    def open_tracks(self) -> None:
-        """Run the loop that opens the tracks of what was booked, until the engine ends."""
-        opener = Opener(self.store, self.tracks, self.clock, (TENANT, OTHER_TENANT))
-        self.group.create_task(opener.run(self._trouble))
 
     def carry_returns(self) -> None:
         """Run the loop that carries returns on, until the engine ends."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime
 
+from engine.core.policy.records import OrderRecord
 from engine.core.policy.track_records import TrackRecord
 from engine.store.memory import MemoryStore
+from engine.store.port import Change
 from engine.store.track_port import CLAIM_LEASE_S, TrackChange
 
 
 class FaultyStore(MemoryStore):
-    """Fails the next commits of tracks with `track_faults`, in order, the next openings with `open_faults`, the next
-    claims of checks with `check_faults`.
+    """Fails the next commits of tracks with `track_faults`, in order, the next commits of orders with `commit_faults`,
+    the next claims of checks with `check_faults`.
 
     Nothing of those is written. track_commits: how many were tried.
     """
@@ -20,15 +22,15 @@ class FaultyStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.track_faults: deque[Exception] = deque()
-        self.open_faults: deque[Exception] = deque()
+        self.commit_faults: deque[Exception] = deque()
         self.check_faults: deque[Exception] = deque()
         self.track_commits = 0
 
-    async def open_track(self, track: TrackRecord) -> TrackRecord:
-        """See TrackStore."""
-        if self.open_faults:
-            raise self.open_faults.popleft()
-        return await super().open_track(track)
+    async def commit(self, change: Change) -> OrderRecord:
+        """See Store."""
+        if self.commit_faults:
+            raise self.commit_faults.popleft()
+        return await super().commit(change)
 
     async def claim_due_checks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
         """See TrackStore."""

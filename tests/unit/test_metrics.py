@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as PrometheusHistogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.records import AttemptState, OrderState
+from engine.histograms import Histogram
 from engine.metrics import LaneMetrics, Metrics, StoreMetrics
 from engine.outbound import LaneKey, LaneSnapshot, OperationClass
 from tests.fakes.rows import attempt, booking, loaded
@@ -147,3 +150,34 @@ def test_the_writers_queue_is_a_gauge() -> None:
     StoreMetrics(metrics).queue_depth(2)
 
     assert value(metrics, "store_queue_depth") == 2.0
+
+
+def test_a_histogram_is_shown_as_prometheus_own() -> None:
+    """Bounds, sums and counts, with labels and without; a bound belongs to the bucket below it."""
+    registries = CollectorRegistry(), CollectorRegistry()
+    bounds = (0.005, 1.0, 2.5)
+    theirs = [
+        PrometheusHistogram("crossdock_a", "A.", ("x", "y"), buckets=bounds, registry=registries[0]),
+        PrometheusHistogram("crossdock_b", "B.", buckets=bounds, registry=registries[0]),
+    ]
+    ours = [
+        Histogram("crossdock_a", "A.", ("x", "y"), buckets=bounds, registry=registries[1]),
+        Histogram("crossdock_b", "B.", buckets=bounds, registry=registries[1]),
+    ]
+    for amount in (0.0, 0.005, 0.0051, 1.0, 2.0, 2.5, 2.51, 1000.0):
+        for labelled, plain in (theirs, ours):
+            labelled.labels("1", "2").observe(amount)
+            labelled.labels("1", "3")
+            plain.observe(amount)
+
+    shown = [generate_latest(registry).decode().splitlines() for registry in registries]
+
+    assert shown[1] == [line for line in shown[0] if "_created" not in line]
+
+
+def test_a_histogram_wants_all_its_labels() -> None:
+    """A mistake in the code is told at once."""
+    histogram = Histogram("crossdock_a", "A.", ("x", "y"), buckets=(1.0,), registry=CollectorRegistry())
+
+    with pytest.raises(ValueError, match="crossdock_a has the labels x, y"):
+        histogram.labels("1")

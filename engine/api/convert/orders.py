@@ -69,6 +69,10 @@ BACKUPS = {
 }
 
 
+_NO_OPTIONS = Options()
+_NO_WISH = RoutingWish()
+
+
 def read_draft(order: core_pb2.Order, warehouse: Party | None) -> OrderDraft:
     """What the caller ordered. Raises LookupError when there is no shipper and no warehouse."""
     if order.HasField("shipper"):
@@ -84,7 +88,7 @@ def read_draft(order: core_pb2.Order, warehouse: Party | None) -> OrderDraft:
         recipient=_read_party(order.recipient),
         parcels=tuple([_read_parcel(parcel) for parcel in order.parcels]),
         service_level=LEVELS_READ[order.service_level],
-        options=_read_options(order.options) if order.HasField("options") else Options(),
+        options=_read_options(order.options) if order.HasField("options") else _NO_OPTIONS,
         routing=RoutingWish(
             allowed=tuple(routing.allowed_carriers),
             preferred=tuple(routing.preferred_carriers),
@@ -92,18 +96,23 @@ def read_draft(order: core_pb2.Order, warehouse: Party | None) -> OrderDraft:
             backup=BACKUPS_READ[routing.backup_policy],
         )
         if order.HasField("routing")
-        else RoutingWish(),
+        else _NO_WISH,
         remark=order.remark,
         tags=dict(order.tags),
     )
 
 
-def write_order(loaded: LoadedOrder) -> core_pb2.Order:
-    """The order as the contract shows it."""
+def write_order(loaded: LoadedOrder, order: core_pb2.Order | None = None) -> core_pb2.Order:
+    """The order as the contract shows it, written into `order` if given.
+
+    Written where it shall stand, field by field and only what is not empty: a message handed to another one's
+    constructor is copied by way of its wire form, once for every level of an answer.
+    """
     record = loaded.order
-    order = write_draft(record.draft)
+    order = core_pb2.Order() if order is None else order
     order.order_id = record.order_id
     order.state = STATES[record.state]
+    _write_draft(order, record.draft)
     if record.booking is not None:
         _write_booking(order.booking, record.booking)
     for attempt in loaded.attempts:
@@ -117,26 +126,28 @@ def write_order(loaded: LoadedOrder) -> core_pb2.Order:
 
 def write_draft(draft: OrderDraft) -> core_pb2.Order:
     """The caller's half of an order."""
-    order = core_pb2.Order(
-        reference=draft.reference,
-        shipper=_write_party(draft.shipper),
-        recipient=_write_party(draft.recipient),
-        parcels=[_write_parcel(parcel) for parcel in draft.parcels],
-        service_level=LEVELS[draft.service_level],
-        options=_write_options(draft.options),
-        remark=draft.remark,
-        tags=draft.tags,
-    )
-    if draft.routing != RoutingWish():
-        order.routing.CopyFrom(
-            core_pb2.Routing(
-                allowed_carriers=draft.routing.allowed,
-                preferred_carriers=draft.routing.preferred,
-                excluded_carriers=draft.routing.excluded,
-                backup_policy=BACKUPS[draft.routing.backup],
-            )
-        )
+    order = core_pb2.Order()
+    _write_draft(order, draft)
     return order
+
+
+def _write_draft(order: core_pb2.Order, draft: OrderDraft) -> None:
+    order.reference = draft.reference
+    _write_party(order.shipper, draft.shipper)
+    _write_party(order.recipient, draft.recipient)
+    for parcel in draft.parcels:
+        _write_parcel(order.parcels.add(), parcel)
+    order.service_level = LEVELS[draft.service_level]
+    _write_options(order.options, draft.options)
+    if draft.routing != _NO_WISH:
+        order.routing.allowed_carriers.extend(draft.routing.allowed)
+        order.routing.preferred_carriers.extend(draft.routing.preferred)
+        order.routing.excluded_carriers.extend(draft.routing.excluded)
+        order.routing.backup_policy = BACKUPS[draft.routing.backup]
+    if draft.remark:
+        order.remark = draft.remark
+    if draft.tags:
+        order.tags.update(draft.tags)
 
 
 def _read_party(party: core_pb2.Party) -> Party:
@@ -155,25 +166,32 @@ def _read_party(party: core_pb2.Party) -> Party:
     )
 
 
-def _write_party(party: Party) -> core_pb2.Party:
-    contact, address = party.contact, party.address
-    return core_pb2.Party(
-        contact=core_pb2.Contact(name=contact.name, phone=contact.phone, company=contact.company, email=contact.email),
-        address=write_address(address),
-    )
+def _write_party(message: core_pb2.Party, party: Party) -> None:
+    given, contact = party.contact, message.contact
+    contact.SetInParent()
+    contact.name = given.name
+    contact.phone = given.phone
+    if given.company:
+        contact.company = given.company
+    if given.email:
+        contact.email = given.email
+    write_address(party.address, message.address)
 
 
-def write_address(address: Address) -> core_pb2.Address:
-    """An address as the contract shows it."""
-    return core_pb2.Address(
-        country_code=address.country_code,
-        province=address.province,
-        city=address.city,
-        district=address.district,
-        town=address.town,
-        street=address.street,
-        postal_code=address.postal_code,
-    )
+def write_address(address: Address, message: core_pb2.Address | None = None) -> core_pb2.Address:
+    """An address as the contract shows it, written into `message` if given."""
+    message = core_pb2.Address() if message is None else message
+    message.SetInParent()
+    message.country_code = address.country_code
+    message.province = address.province
+    message.city = address.city
+    message.district = address.district
+    message.street = address.street
+    if address.town:
+        message.town = address.town
+    if address.postal_code:
+        message.postal_code = address.postal_code
+    return message
 
 
 def _read_parcel(parcel: core_pb2.Parcel) -> Parcel:
@@ -186,14 +204,16 @@ def _read_parcel(parcel: core_pb2.Parcel) -> Parcel:
     )
 
 
-def _write_parcel(parcel: Parcel) -> core_pb2.Parcel:
-    return core_pb2.Parcel(
-        weight_g=parcel.weight_g,
-        length_mm=parcel.length_mm,
-        width_mm=parcel.width_mm,
-        height_mm=parcel.height_mm,
-        items=[_write_item(item) for item in parcel.items],
-    )
+def _write_parcel(message: core_pb2.Parcel, parcel: Parcel) -> None:
+    message.weight_g = parcel.weight_g
+    if parcel.length_mm:
+        message.length_mm = parcel.length_mm
+    if parcel.width_mm:
+        message.width_mm = parcel.width_mm
+    if parcel.height_mm:
+        message.height_mm = parcel.height_mm
+    for item in parcel.items:
+        _write_item(message.items.add(), item)
 
 
 def _read_item(item: core_pb2.Item) -> Item:
@@ -208,16 +228,19 @@ def _read_item(item: core_pb2.Item) -> Item:
     )
 
 
-def _write_item(item: Item) -> core_pb2.Item:
-    return core_pb2.Item(
-        title=item.title,
-        quantity=item.quantity,
-        sku=item.sku,
-        unit_price=write_money(item.unit_price),
-        weight_g=item.weight_g,
-        hs_code=item.hs_code,
-        origin_country_code=item.origin_country_code,
-    )
+def _write_item(message: core_pb2.Item, item: Item) -> None:
+    message.title = item.title
+    message.quantity = item.quantity
+    if item.sku:
+        message.sku = item.sku
+    if item.unit_price is not None:
+        _write_money(message.unit_price, item.unit_price)
+    if item.weight_g:
+        message.weight_g = item.weight_g
+    if item.hs_code:
+        message.hs_code = item.hs_code
+    if item.origin_country_code:
+        message.origin_country_code = item.origin_country_code
 
 
 def read_money(money: core_pb2.Money) -> Money:
@@ -228,6 +251,12 @@ def read_money(money: core_pb2.Money) -> Money:
 def write_money(money: Money | None) -> core_pb2.Money | None:
     """An amount, None when there is none."""
     return None if money is None else core_pb2.Money(currency_code=money.currency_code, minor_units=money.minor_units)
+
+
+def _write_money(message: core_pb2.Money, money: Money) -> None:
+    message.SetInParent()
+    message.currency_code = money.currency_code
+    message.minor_units = money.minor_units
 
 
 def _read_options(options: core_pb2.Options) -> Options:
@@ -243,19 +272,20 @@ def _read_options(options: core_pb2.Options) -> Options:
     )
 
 
-def _write_options(options: Options) -> core_pb2.Options:
-    message = core_pb2.Options(
-        insured_value=write_money(options.insured_value),
-        cash_on_delivery=write_money(options.cash_on_delivery),
-        temperature=TEMPERATURES[options.temperature],
-        signed_receipt=options.signed_receipt,
-        pickup=options.pickup,
-    )
+def _write_options(message: core_pb2.Options, options: Options) -> None:
+    message.temperature = TEMPERATURES[options.temperature]
+    if options is _NO_OPTIONS or options == _NO_OPTIONS:
+        return
+    if options.insured_value is not None:
+        _write_money(message.insured_value, options.insured_value)
+    if options.cash_on_delivery is not None:
+        _write_money(message.cash_on_delivery, options.cash_on_delivery)
+    message.signed_receipt = options.signed_receipt
+    message.pickup = options.pickup
     if options.pickup_start_time:
         to_timestamp(options.pickup_start_time, message.pickup_start_time)
     if options.pickup_end_time:
         to_timestamp(options.pickup_end_time, message.pickup_end_time)
-    return message
 
 
 def _write_booking(message: core_pb2.Booking, booking: BookingRecord) -> None:
@@ -264,13 +294,16 @@ def _write_booking(message: core_pb2.Booking, booking: BookingRecord) -> None:
     message.service = booking.service
     message.service_name = booking.service_name
     message.waybill_number = booking.waybill_number
-    message.sub_waybill_numbers.extend(booking.sub_waybill_numbers)
-    message.carrier_order_id = booking.carrier_order_id
-    message.sort_code = booking.routing.sort_code
-    message.bag_address = booking.routing.bag_address
+    if booking.sub_waybill_numbers:
+        message.sub_waybill_numbers.extend(booking.sub_waybill_numbers)
+    if booking.carrier_order_id:
+        message.carrier_order_id = booking.carrier_order_id
+    if booking.routing.sort_code:
+        message.sort_code = booking.routing.sort_code
+    if booking.routing.bag_address:
+        message.bag_address = booking.routing.bag_address
     if booking.freight is not None:
-        message.freight.currency_code = booking.freight.currency_code
-        message.freight.minor_units = booking.freight.minor_units
+        _write_money(message.freight, booking.freight)
     to_timestamp(booking.booked_time, message.booked_time)
     message.voided_locally = booking.voided_locally
 
@@ -282,11 +315,16 @@ def _write_attempt(message: core_pb2.Attempt, attempt: AttemptRecord) -> None:
     message.service = attempt.service
     message.reference = attempt.reference
     message.state = ATTEMPT_STATES[attempt.state]
-    message.error_class = attempt.error_class
-    message.carrier_code = attempt.carrier_code
-    message.carrier_message = attempt.carrier_message
-    message.cause = attempt.cause
-    message.lookup_count = attempt.lookups
+    if attempt.error_class:
+        message.error_class = attempt.error_class
+    if attempt.carrier_code:
+        message.carrier_code = attempt.carrier_code
+    if attempt.carrier_message:
+        message.carrier_message = attempt.carrier_message
+    if attempt.cause:
+        message.cause = attempt.cause
+    if attempt.lookups:
+        message.lookup_count = attempt.lookups
     to_timestamp(attempt.start_time, message.start_time)
     if attempt.end_time is not None:
         to_duration((attempt.end_time - attempt.start_time).total_seconds(), message.duration)

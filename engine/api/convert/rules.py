@@ -3,25 +3,42 @@
 Variables: `order` (crossdock.v1.Order, normalised), `weight_g` (all parcels), `remote` (the recipient's province is
 far from everywhere). Example: `remote && order.service_level != ServiceLevel.SERVICE_LEVEL_EXPRESS`.
 A rule that fails at run time excludes every carrier with its text: never taken as "no".
+
+Most rules ask for few things that many orders share: options, speed, weight, remoteness. While no rule asks for more,
+what they say is remembered by these; evaluating them was measured at a twelfth of a booking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from cel_expr_python import cel
+from msgspec.structs import replace
 
 from crossdock.v1 import core_pb2
+from crossdock_sdk import Address, Contact, Options, Party, ServiceLevel
 from engine.api.convert.orders import write_draft
 from engine.config import ConfigError, RuleSettings
 from engine.core.policy.divisions import is_remote
-from engine.core.policy.records import OrderDraft
+from engine.core.policy.records import OrderDraft, RoutingWish
 from engine.core.policy.routing import RuleEffect
 
 LONGEST_RULE = 4096
 MOST_RULES = 500
+REMEMBERED = 4096
+"""Different questions whose answers are kept."""
+_SHARED = frozenset({"service_level", "options", "routing"})
+"""Fields of an order that many orders have alike."""
+_ORDER = re.compile(r"\border\b(?:\s*\.\s*(\w+))?")
+"""The variable `order`, and the field asked of it when that stands right behind it."""
 SEE_ORDER = "see the fields of Order in proto/crossdock/v1/core.proto"
+
+Effects = tuple[RuleEffect, ...]
+Question = tuple[ServiceLevel, Options, RoutingWish, int, bool]
+"""What orders share: speed, options, routing, total weight, remoteness."""
 
 
 class _Conditional(Protocol):
@@ -52,18 +69,30 @@ class CelRules:
             container="crossdock.v1",
         )
         self._rules = compile_rules(self._env, "rule", rules, SEE_ORDER)
+        texts = [rule.when for rule, _ in self._rules]
+        self._weighs = any("weight_g" in text for text in texts)
+        # Too many fields found is harmless; too few cannot be: whatever is not `order.field` counts as all of it.
+        self._asks_for_more = any(not _SHARED.issuperset(_ORDER.findall(text)) for text in texts)
+        self._remembered: Callable[[Question], Effects] = lru_cache(REMEMBERED)(self._shared_effects)
 
-    def effects(self, draft: OrderDraft) -> tuple[RuleEffect, ...]:
+    def effects(self, draft: OrderDraft) -> Effects:
         """See RuleEngine."""
         if not self._rules:
             return ()
-        activation = self._env.Activation(
-            {
-                "order": write_draft(draft),
-                "weight_g": draft.weight_g,
-                "remote": draft.recipient.address.country_code == "CN" and is_remote(draft.recipient.address.province),
-            }
-        )
+        address = draft.recipient.address
+        remote = address.country_code == "CN" and is_remote(address.province)
+        weight_g = draft.weight_g if self._weighs else 0
+        if self._asks_for_more:
+            return self._evaluate(draft, weight_g, remote)
+        return self._remembered((draft.service_level, draft.options, draft.routing, weight_g, remote))
+
+    def _shared_effects(self, question: Question) -> Effects:
+        service_level, options, routing, weight_g, remote = question
+        asked = replace(_NO_ORDER, service_level=service_level, options=options, routing=routing)
+        return self._evaluate(asked, weight_g, remote)
+
+    def _evaluate(self, draft: OrderDraft, weight_g: int, remote: bool) -> Effects:
+        activation = self._env.Activation({"order": write_draft(draft), "weight_g": weight_g, "remote": remote})
         found = []
         for rule, expression in self._rules:
             value = expression.eval(activation)
@@ -86,6 +115,10 @@ def compile_rules(env: cel.Env, section: str, rules: Sequence[R], hint: str) -> 
     if problems:
         raise ConfigError(problems)
     return compiled
+
+
+_NOBODY = Party(Contact("", ""), Address())
+_NO_ORDER = OrderDraft("", _NOBODY, _NOBODY, ())
 
 
 def _compile(env: cel.Env, when: str, hint: str) -> cel.Expression:

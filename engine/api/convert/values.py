@@ -8,7 +8,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 # timestamp.proto: from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, which is also what `datetime` holds.
 _FIRST_S, _LAST_S, _LAST_NANO = -62_135_596_800, 253_402_300_799, 999_999_999
 
@@ -19,7 +18,7 @@ NO_TIME = ("is no time of the years 1 to 9999", "write seconds since 1970 and 0 
 def to_timestamp(time: datetime, message: Timestamp) -> None:
     """Write an aware time into `message`."""
     since = time - _EPOCH
-    message.seconds = since // _SECOND
+    message.seconds = since.days * 86_400 + since.seconds
     message.nanos = since.microseconds * 1000
 
 

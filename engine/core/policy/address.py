@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -112,7 +113,7 @@ def check_address(province: str, city: str, district: str, street: str, *, count
         )
     given = Tokens(_compact(province), _compact(city), _compact(district))
     found, rest = (given, text) if given.complete else read_levels(text, given)
-    place = _Resolver(found).resolve()
+    place = _placed(found)
     if rest == text:
         rest = _without_repetition(text, place)
     if place.city is not None and not violations:
@@ -142,6 +143,13 @@ def _result(place: _Place, street: str, warnings: list[str], violations: list[Fi
     )
 
 
+@lru_cache(maxsize=4096)
+def _placed(tokens: Tokens) -> _Place:
+    """What the names mean, worked out once for each of China's few thousand districts. Nobody changes it."""
+    return _Resolver(tokens).resolve()
+
+
+@lru_cache(maxsize=8192)
 def _compact(level: str) -> str:
     """A level without any spaces, full-width and zero-width ones included."""
     return "".join(fields.without_invisible(level).split())

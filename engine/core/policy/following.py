@@ -98,7 +98,7 @@ def failed(
     failures = track.failed_polls + 1
     track = msgspec.structs.replace(track, failed_polls=failures)
     if is_over(track, now=now, rules=rules):
-        return _let_go(track)
+        return ended(track)
     # 2**16 times the first wait is beyond any longest one; higher powers would only overflow.
     backoff_s = min(rules.first_backoff_s * 2.0 ** min(failures - 1, 16), rules.longest_backoff_s)
     wait_s = _spread_out(max(backoff_s, min_interval_s), rules.failure_spread, track)
@@ -114,15 +114,16 @@ def is_over(track: TrackRecord, *, now: datetime, rules: FollowRules = DEFAULT_R
     return _silence_s(track, now) >= rules.give_up_s
 
 
+def ended(track: TrackRecord) -> TrackRecord:
+    """The track when nobody shall ask about it any more."""
+    return msgspec.structs.replace(track, next_poll_time=None, retired=True)
+
+
 def _scheduled(track: TrackRecord, now: datetime, min_interval_s: float, rules: FollowRules) -> TrackRecord:
     if is_over(track, now=now, rules=rules):
-        return _let_go(track)
+        return ended(track)
     wait_s = _spread_out(max(_interval_s(track, rules, now), min_interval_s), rules.spread, track)
     return msgspec.structs.replace(track, next_poll_time=now + timedelta(seconds=wait_s), retired=False)
-
-
-def _let_go(track: TrackRecord) -> TrackRecord:
-    return msgspec.structs.replace(track, next_poll_time=None, retired=True)
 
 
 def _interval_s(track: TrackRecord, rules: FollowRules, now: datetime) -> float:

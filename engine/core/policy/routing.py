@@ -7,14 +7,15 @@ so that "why not 中通?" never needs a look into the code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 import msgspec
 
-from crossdock_sdk import Manifest, Money, Option, Temperature
+from crossdock_sdk import Manifest, Money, Option, Options, ServiceLevel, Temperature
 from crossdock_sdk.manifest import Service
 from engine.core.policy.booking import Candidate
-from engine.core.policy.records import OrderDraft
+from engine.core.policy.records import OrderDraft, RoutingWish
 
 
 class Tariff(msgspec.Struct, frozen=True):
@@ -75,6 +76,55 @@ class Question(msgspec.Struct, frozen=True):
     """By (account_id, service)."""
     refusals: Mapping[str, str] = {}
     """Live refusals by account_id ("destination stopped"), as the carrier answered a quote."""
+
+
+class Alike(msgspec.Struct, frozen=True):
+    """Everything of an order that routing looks at while each carrier finds its required fields filled.
+
+    Orders alike in it, under the same effects, have the same candidates.
+    """
+
+    service_level: ServiceLevel
+    options: Options
+    routing: RoutingWish
+    weight_g: int
+    parcel_count: int
+    from_country: str
+    to_country: str
+    to_province: str
+
+
+def alike(draft: OrderDraft) -> Alike:
+    """What of an order decides its candidates, its required fields apart."""
+    to = draft.recipient.address
+    return Alike(
+        draft.service_level,
+        draft.options,
+        draft.routing,
+        draft.weight_g,
+        len(draft.parcels),
+        draft.shipper.address.country_code,
+        to.country_code,
+        to.province,
+    )
+
+
+class Required:
+    """The fields that any of some carriers requires."""
+
+    def __init__(self, manifests: Iterable[Manifest]) -> None:
+        paths = sorted({path for manifest in manifests for path in manifest.required_fields})
+        of_parties = [path for path in paths if path.startswith(("shipper.", "recipient."))]
+        self._of_parties = attrgetter("shipper", *of_parties)
+        self._others = [path for path in paths if path not in of_parties]
+
+    def are_filled(self, draft: OrderDraft) -> bool:
+        """Whether an order has all of them."""
+        try:
+            filled = all(self._of_parties(draft))
+        except AttributeError:  # a manifest asks for what no order has
+            return False
+        return filled and all(_filled(draft, path) for path in self._others)
 
 
 def route(question: Question, accounts: Sequence[AccountFacts], manifests: Mapping[str, Manifest]) -> list[Considered]:

@@ -20,6 +20,8 @@ MINIMUM_VERSION = (3, 51, 3)
 BUSY_TIMEOUT_MS = 5_000
 SYNCHRONOUS = frozenset({"FULL", "EXTRA", "NORMAL"})
 _CACHE_KIB = 65_536
+_STATEMENTS = 256
+"""Prepared forms kept: writing together uses each of its statements in several lengths."""
 
 
 def check_version(version: str) -> None:
@@ -68,7 +70,7 @@ def open_writer(path: Path, synchronous: str) -> apsw.Connection:
     if synchronous not in SYNCHRONOUS:
         raise StoreUnsafe(f"synchronous is {synchronous!r}: choose FULL (safe) or NORMAL (tests)")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     mode = connection.pragma("journal_mode", "wal")
     if mode != "wal":
@@ -77,6 +79,8 @@ def open_writer(path: Path, synchronous: str) -> apsw.Connection:
     connection.pragma("foreign_keys", True)
     connection.pragma("trusted_schema", False)
     connection.pragma("cache_size", -_CACHE_KIB)
+    # What a savepoint must be able to take back: else each batch makes, fills and removes a file for it.
+    connection.pragma("temp_store", "MEMORY")
     connection.wal_autocheckpoint(0)
     return connection
 

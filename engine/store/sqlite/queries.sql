@@ -67,6 +67,10 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (tenant, scope, key) DO UPDATE
 SET order_id = excluded.order_id, body_hash = excluded.body_hash, create_us = excluded.create_us;
 
+-- name: insert_key
+INSERT INTO idempotency_keys (tenant, scope, key, order_id, body_hash, create_us)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
 -- name: insert_order
 INSERT INTO orders (order_id, tenant, reference, state, carrier, waybill_number, create_us, update_us,
                     due_us, lease_epoch, version, draft, live)
@@ -77,6 +81,16 @@ UPDATE orders
 SET state = ?5, carrier = ?6, waybill_number = ?7, update_us = ?8, due_us = ?9, live = ?10,
     lease_epoch = ?4, version = ?3 + 1
 WHERE order_id = ?1 AND tenant = ?2 AND version = ?3 AND lease_epoch <= ?4;
+
+-- name: update_orders
+WITH step (order_id, tenant, version, lease_epoch, state, carrier, waybill_number, update_us, due_us, live)
+  AS (VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10))
+UPDATE orders
+SET state = step.state, carrier = step.carrier, waybill_number = step.waybill_number, update_us = step.update_us,
+    due_us = step.due_us, live = step.live, lease_epoch = step.lease_epoch, version = step.version + 1
+FROM step
+WHERE orders.order_id = step.order_id AND +orders.tenant = step.tenant AND orders.version = step.version
+  AND orders.lease_epoch <= step.lease_epoch;
 
 -- name: fence_of_order
 SELECT version, lease_epoch FROM orders WHERE order_id = ?1 AND tenant = ?2;

@@ -134,7 +134,7 @@ class SqliteStore(SqliteTracks, SqliteReturns):
             reference=order.draft.reference,
             create_us=to_us(order.create_time, "create_time"),
         )
-        kind, holder = await self._writer.run(lambda tx: writes.accept(tx, new))
+        kind, holder = await self._writer.run(lambda tx: writes.accept(tx, new), writes.plan_accept(new))
         if kind is AcceptKind.CREATED:
             ordered = tuple(sorted(attempts, key=lambda attempt: attempt.number))
             return Accepted(kind, LoadedOrder(order, ordered))
@@ -143,14 +143,16 @@ class SqliteStore(SqliteTracks, SqliteReturns):
     async def commit(self, change: Change) -> OrderRecord:
         """Write one step; returns the order with its new version. Raises Stale."""
         order = change.order
-        check_step(order, change.attempts, change.events)
+        check_step(order, change.attempts, change.events, (*change.opened, *change.tracks))
         step = writes.Step(
             record=order,
             order=self._rows.step(order),
             attempts=self._rows.attempts(order.tenant, change.attempts),
             events=self._rows.events(change.events),
+            opened=[(track, self._track_rows.new_track(track)) for track in change.opened],
+            tracks=[(track, self._track_rows.step(track)) for track in change.tracks],
         )
-        await self._writer.run(lambda tx: writes.commit(tx, step))
+        await self._writer.run(lambda tx: writes.commit(tx, step), writes.plan_commit(step))
         return msgspec.structs.replace(order, version=order.version + 1)
 
     async def get_order(self, tenant: str, order_id: str) -> LoadedOrder | None:

@@ -60,7 +60,7 @@ UPDATE tracks SET next_poll_us = ?2 WHERE track_id = ?1;
 SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
        status, next_poll_us, retired, version, live, next_check_us, NULL, NULL
 FROM tracks INDEXED BY tracks_to_check
-WHERE next_check_us IS NOT NULL AND retired = 0 AND next_check_us <= ?1
+WHERE next_check_us IS NOT NULL AND (retired = 0 OR stalled_by <> '') AND next_check_us <= ?1
 ORDER BY next_check_us, track_id LIMIT ?2;
 
 -- name: put_off_check
@@ -78,6 +78,12 @@ SELECT stalled_by, count(*) FROM tracks INDEXED BY tracks_stalled WHERE stalled_
 INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
                     status, next_poll_us, retired, next_check_us, stalled_by, version, live)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
+
+-- name: insert_new_track
+INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+                    status, next_poll_us, retired, version, live)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT (tenant, carrier, waybill_number) WHERE retired = 0 DO NOTHING;
 
 -- name: update_track
 UPDATE tracks

@@ -7,13 +7,11 @@ from typing import Any
 import msgspec
 
 from engine.core.policy.track_records import TrackRecord
-from engine.store.port import Stale
-from engine.store.rules import missing_track_text, stale_track_text
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import Row
 from engine.store.sqlite.track_rows import NewsRow
 from engine.store.sqlite.writer import Transaction
-from engine.store.sqlite.writes import PURGE_ROWS, leading_old
+from engine.store.sqlite.writes import PURGE_ROWS, leading_old, step_track
 
 
 class TrackStep(msgspec.Struct, frozen=True):
@@ -35,11 +33,8 @@ def open_track(tx: Transaction, track: TrackRecord, row: Row) -> list[Any]:
 
 def commit_track(tx: Transaction, step: TrackStep) -> None:
     """Write one step. Raises Stale when the version moved on."""
-    record = step.record
-    if not tx.count(SQL.update_track, step.track):
-        found = tx.run(SQL.version_of_track, (record.track_id, record.tenant))
-        raise Stale(stale_track_text(record, found[0][0]) if found else missing_track_text(record))
-    repeats = _add_events(tx, record.track_id, step.events) if step.events else set()
+    step_track(tx, step.record, step.track)
+    repeats = _add_events(tx, step.record.track_id, step.events) if step.events else set()
     tx.add_news(row for row in step.news if row.fingerprint not in repeats)
 
 

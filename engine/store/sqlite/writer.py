@@ -1,6 +1,9 @@
 """The one thread that writes: what has queued is committed together, then all are told at once.
 
-- A batch is one transaction, each item in a savepoint (1.3 us): one that fails spoils no other.
+- A batch is one transaction. Items that have a plan are written together first; should that fail, and for all others,
+  each item has a savepoint: one that fails spoils no other.
+- Writes gather in the event loop and are handed over together, at most every GATHER_S: a lone write goes at once, many
+  share a commit.
 - A future resolves only after COMMIT returned; a batch comes back to the event loop in one call.
 - After a failed write or fsync nothing is known of the file's state: the process ends with code 75.
 - The writer alone checkpoints: PASSIVE each 1,000 pages, TRUNCATE when idle and at the end.
@@ -24,8 +27,10 @@ from engine.core.policy.records import Event
 from engine.core.policy.track_records import NumberedNews
 from engine.store.observe import StoreObserver
 from engine.store.port import StoreError
+from engine.store.sqlite.failures import cause_of, translate
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow
+from engine.store.sqlite.together import Plan, insert_many, write_together
 from engine.store.sqlite.track_rows import NewsRow
 
 T = TypeVar("T")
@@ -34,15 +39,17 @@ BATCH_ITEMS = 256
 QUEUE_ITEMS = 8_192
 CHECKPOINT_PAGES = 1_000
 IDLE_S = 1.0
+GATHER_S = 0.004
+"""Least time between two hand-overs to the writer. Without it half of all commits under load held a single write."""
 EXIT_STORAGE_FAILED = 75
 
 # Every SQL step lets go of the interpreter lock, and a loop that never sleeps can take lock and
 # core back before the writer's thread runs, over and over. Measured beside a loop at 100 %: stalls
 # of seconds. So a waiter makes the holder hand over sooner than at CPython's 5 ms, and a loop that
-# saw no batch end for HAND_OVER_AFTER_S sleeps for a moment, which leaves both to the writer.
+# saw no batch end for YIELD_AFTER_S sleeps for a moment, which leaves both to the writer.
 SWITCH_INTERVAL_S = 0.0005
-HAND_OVER_AFTER_S = 0.01
-HAND_OVER_S = 0.0002
+YIELD_AFTER_S = 0.01
+YIELD_S = 0.0002
 
 _log = logging.getLogger("crossdock.store")
 
@@ -79,13 +86,12 @@ class Transaction:
         self._cursor.execute(sql, row)
         return self._cursor.connection.changes()
 
-    def add_events(self, rows: Iterable[EventRow]) -> None:
+    def add_events(self, rows: Sequence[EventRow]) -> None:
         """Give events the next sequence numbers. A failing item gives its numbers back."""
-        for new in rows:
-            sequence = self.last.event + 1
-            self._cursor.execute(SQL.insert_event, (sequence, *new.row))
-            self.last = self.last._replace(event=sequence)
-            self.events.append(Event(sequence, new.event))
+        first = self.last.event + 1
+        insert_many(self, SQL.insert_event, [(number, *new.row) for number, new in enumerate(rows, first)])
+        self.last = self.last._replace(event=self.last.event + len(rows))
+        self.events += [Event(number, new.event) for number, new in enumerate(rows, first)]
 
     def add_news(self, rows: Iterable[NewsRow]) -> None:
         """Give news the next sequence numbers, as events get theirs."""
@@ -107,12 +113,13 @@ class Transaction:
 
 
 class _Item(Generic[T]):
-    __slots__ = ("error", "future", "result", "work")
+    __slots__ = ("error", "future", "plan", "result", "work")
 
-    def __init__(self, work: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+    def __init__(self, work: Callable[[Transaction], T], plan: Plan | None, future: asyncio.Future[T]) -> None:
         self.work = work
+        self.plan = plan
         self.future = future
-        self.result: T | None = None
+        self.result: Any = None
         self.error: Exception | None = None
 
 
@@ -137,7 +144,9 @@ class Writer:
         self._fatal = fatal
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Item[Any] | None] = queue.SimpleQueue()
+        self._gathered: list[_Item[Any]] = []
+        self._next_hand_over = 0.0
+        self._queue: queue.SimpleQueue[list[_Item[Any]] | None] = queue.SimpleQueue()
         self._closed = ""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._pending = 0
@@ -156,26 +165,29 @@ class Writer:
         self._connection.set_wal_hook(self._note_wal_pages)
         self._thread.start()
 
-    def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def run(self, work: Callable[[Transaction], T], plan: Plan | None = None) -> asyncio.Future[T]:
         """Queue one item. The future fails with StoreError, or with whatever `work` raised.
+
+        plan: what `work` comes to when nothing is in its way; then it is written instead of calling `work`.
 
         Cancelling the future does not take the item back: it may be committed already.
         """
         if self._closed:
             raise StoreError(self._closed)
-        if self._queue.qsize() >= QUEUE_ITEMS:
+        if self._pending >= QUEUE_ITEMS:
             raise StoreError(f"{QUEUE_ITEMS} writes wait for the disk: try again later")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Item(work, future))
+        if not self._gathered:
+            self._loop.call_at(max(self._next_hand_over, self._loop.time()), self._hand_over)
+        self._gathered.append(_Item(work, plan, future))
         self._pending += 1
-        if self._watch is None:
-            self._watch_writer()
         return future
 
     async def aclose(self) -> None:
         """Write what is queued, move the log into the file, close the connection."""
         if not self._closed:
             self._closed = "the store is closed: open it again"
+            self._hand_over()
             self._queue.put(None)
         await asyncio.shield(self._ended)
 
@@ -212,23 +224,23 @@ class Writer:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return not (last or self._closed.startswith("the disk"))
 
-    def _fill(self, first: _Item[Any]) -> tuple[list[_Item[Any]], bool]:
-        batch = [first]
+    def _fill(self, first: list[_Item[Any]]) -> tuple[list[_Item[Any]], bool]:
+        batch = first
         while len(batch) < BATCH_ITEMS:
             try:
-                item = self._queue.get_nowait()
+                items = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if item is None:
+            if items is None:
                 return batch, True
-            batch.append(item)
+            batch += items
         return batch, False
 
     def _write(self, batch: list[_Item[Any]]) -> tuple[list[Event], list[NumberedNews]]:
         transaction = Transaction(self._cursor, self._last)
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
-            for item in batch:
+            for item in self._write_together(transaction, batch):
                 self._write_item(transaction, item)
             self._connection.execute("COMMIT")
         except Exception as error:
@@ -236,6 +248,24 @@ class Writer:
             return [], []
         self._last = transaction.last
         return transaction.events, transaction.news
+
+    def _write_together(self, transaction: Transaction, batch: list[_Item[Any]]) -> list[_Item[Any]]:
+        """Write the items that have a plan, first of all; those that are left to write one by one."""
+        mark = transaction.mark()
+        try:
+            write_together(transaction, [item.plan for item in batch if item.plan is not None])
+        except (apsw.IOError, apsw.FullError, apsw.CorruptError):
+            raise  # the whole transaction is lost, not only what was planned
+        except Exception:
+            if self._connection.in_transaction:
+                self._cursor.execute("ROLLBACK")
+            transaction.back_to(mark)
+            self._cursor.execute("BEGIN IMMEDIATE")
+            return batch
+        for item in batch:
+            if item.plan is not None:
+                item.result = item.plan.result
+        return [item for item in batch if item.plan is None]
 
     def _write_item(self, transaction: Transaction, item: _Item[Any]) -> None:
         mark = transaction.mark()
@@ -250,12 +280,12 @@ class Writer:
                 raise
             execute("ROLLBACK TO item")
             transaction.back_to(mark)
-            item.error = _translate(error)
+            item.error = translate(error)
         execute("RELEASE item")
 
     def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
         """Nothing of the batch is durable: take it back and say so, or end the process."""
-        text = _cause(error)
+        text = cause_of(error)
         if isinstance(error, apsw.IOError):
             self._closed = f"the disk failed ({text}): check it, then restart the engine"
             self._fatal(f"store: {self._closed}; ending so that nothing false is acknowledged")
@@ -280,11 +310,11 @@ class Writer:
             if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
                 self._wal_pages = 0  # a reader holds it: try again after the next commit
         except apsw.IOError as error:
-            self._closed = f"the disk failed ({_cause(error)}): check it, then restart the engine"
+            self._closed = f"the disk failed ({cause_of(error)}): check it, then restart the engine"
             self._fatal(f"store: {self._closed}")
         except apsw.FullError as error:
             # The rows are safe in the log; only the file cannot grow.
-            _log.error("store: checkpoint failed: %s", _cause(error))
+            _log.error("store: checkpoint failed: %s", cause_of(error))
             self._checked_pages = self._wal_pages
             self._wal_pages = 0
         finally:
@@ -304,16 +334,25 @@ class Writer:
 
     # --- in the event loop ------------------------------------------------------------------
 
-    def _watch_writer(self) -> None:
-        self._watch = self._loop.call_later(HAND_OVER_AFTER_S, self._hand_over, self._batches_ended)
+    def _hand_over(self) -> None:
+        """Give the writer what has gathered, in batches it may take whole."""
+        gathered, self._gathered = self._gathered, []
+        self._next_hand_over = self._loop.time() + GATHER_S
+        for at in range(0, len(gathered), BATCH_ITEMS):
+            self._queue.put(gathered[at : at + BATCH_ITEMS])
+        if gathered and self._watch is None:
+            self._watch_writer()
 
-    def _hand_over(self, batches_ended: int) -> None:
+    def _watch_writer(self) -> None:
+        self._watch = self._loop.call_later(YIELD_AFTER_S, self._yield_core, self._batches_ended)
+
+    def _yield_core(self, batches_ended: int) -> None:
         """Leave the core to the writer for a moment when it got nowhere since `batches_ended`."""
         self._watch = None
         if not self._pending:
             return
         if self._batches_ended == batches_ended:
-            time.sleep(HAND_OVER_S)
+            time.sleep(YIELD_S)
         self._watch_writer()
 
     def _deliver(self, batch: list[_Item[Any]], events: list[Event], news: list[NumberedNews], seconds: float) -> None:
@@ -333,36 +372,16 @@ class Writer:
         committed = sum(item.error is None for item in batch)
         if committed:
             self._observer.committed(committed, seconds)
-        self._observer.queue_depth(self._queue.qsize())
+        self._observer.queue_depth(self._pending)
 
     def _end(self) -> None:
         """The thread is gone: what came after its last look will not be written."""
         self._pending = 0
+        left, self._gathered = self._gathered, []
         while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if item is not None and not item.future.done():
+            left += self._queue.get_nowait() or []
+        for item in left:
+            if not item.future.done():
                 item.future.set_exception(StoreError(self._closed))
         if not self._ended.done():
             self._ended.set_result(None)
-
-
-def _translate(error: Exception) -> Exception:
-    """SQLite's refusals become ours; anything else goes to the caller as it is."""
-    if isinstance(error, apsw.ConstraintError):
-        return StoreError(f"nothing was stored: it clashes with what is there ({error})")
-    if isinstance(error, apsw.Error):
-        return StoreError(f"nothing was stored: {_cause(error)}")
-    return error
-
-
-def _cause(error: Exception) -> str:
-    """What happened and what to do, in one line."""
-    if isinstance(error, apsw.FullError):
-        return "the disk is full: free space, then try again"
-    if isinstance(error, apsw.ReadOnlyError):
-        return "the store is read-only: give the engine write permission on it and its directory"
-    if isinstance(error, apsw.BusyError):
-        return "another program holds the store's write lock: close it, then try again"
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
-        return "the store file is damaged: stop the engine and restore the last backup"
-    return f"{type(error).__name__}: {error}"

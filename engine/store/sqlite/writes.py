@@ -1,6 +1,7 @@
 """What runs inside the writer's transaction: one function a write, SQL only, no encoding.
 
-Each is atomic by the item's savepoint. They return rows; the caller decodes them in its own thread.
+Each is atomic by the item's savepoint. They return rows; the caller decodes them in its own thread. The plans say what
+the hot ones write when nothing is in their way, which the writer tries first (`together`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,20 @@ from typing import Any
 import msgspec
 
 from engine.core.policy.records import FINAL_STATES, OrderRecord, OrderState
+from engine.core.policy.track_records import TrackRecord
 from engine.store.port import AcceptKind, Idempotency, Stale
-from engine.store.rules import KeyHolder, decide_accept, missing_text, stale_text
+from engine.store.rules import (
+    KeyHolder,
+    decide_accept,
+    followed_text,
+    missing_text,
+    missing_track_text,
+    stale_text,
+    stale_track_text,
+)
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow, Row
+from engine.store.sqlite.together import Plan
 from engine.store.sqlite.writer import Transaction
 
 PURGE_ROWS = 1_000
@@ -40,6 +51,8 @@ class Step(msgspec.Struct, frozen=True):
     order: Row
     attempts: list[Row]
     events: list[EventRow]
+    opened: list[tuple[TrackRecord, Row]]
+    tracks: list[tuple[TrackRecord, Row]]
 
 
 def accept(tx: Transaction, new: NewOrder) -> tuple[AcceptKind, list[Any]]:
@@ -65,6 +78,27 @@ def accept(tx: Transaction, new: NewOrder) -> tuple[AcceptKind, list[Any]]:
     return kind, []
 
 
+def plan_accept(new: NewOrder) -> Plan:
+    """A creation whose keys are free."""
+    order_id = str(new.order[0])
+    held = (("request_id", new.keys.request_id), ("reference", new.reference))
+    return Plan(
+        (AcceptKind.CREATED, []),
+        orders=(new.order,),
+        keys=tuple([_key_row(new, scope, key, order_id) for scope, key in held if key]),
+        attempts=new.attempts,
+        events=new.events,
+    )
+
+
+def plan_commit(step: Step) -> Plan | None:
+    """A step whose fence is open; None for one that changes tracks, which each have a fence of their own."""
+    if step.tracks:
+        return None
+    tracks = [row for _, row in step.opened]
+    return Plan(None, steps=(step.order,), attempts=step.attempts, tracks=tracks, events=step.events)
+
+
 def _holder(tx: Transaction, tenant: str, scope: str, key: str) -> KeyHolder | None:
     found = tx.run(SQL.find_key, (tenant, scope, key)) if key else []
     if not found:
@@ -74,7 +108,11 @@ def _holder(tx: Transaction, tenant: str, scope: str, key: str) -> KeyHolder | N
 
 
 def _put_key(tx: Transaction, new: NewOrder, scope: str, key: str, order_id: str) -> None:
-    tx.run(SQL.put_key, (new.tenant, scope, key, order_id, new.keys.body_hash, new.create_us))
+    tx.run(SQL.put_key, _key_row(new, scope, key, order_id))
+
+
+def _key_row(new: NewOrder, scope: str, key: str, order_id: str) -> Row:
+    return (new.tenant, scope, key, order_id, new.keys.body_hash, new.create_us)
 
 
 def commit(tx: Transaction, step: Step) -> None:
@@ -85,7 +123,19 @@ def commit(tx: Transaction, step: Step) -> None:
         raise Stale(stale_text(record, *fence[0]) if fence else missing_text(record))
     for row in step.attempts:
         tx.run(SQL.put_attempt, row)
+    for track, row in step.opened:
+        if not tx.count(SQL.insert_new_track, row):
+            raise Stale(followed_text(track))
+    for track, row in step.tracks:
+        step_track(tx, track, row)
     tx.add_events(step.events)
+
+
+def step_track(tx: Transaction, track: TrackRecord, row: Row) -> None:
+    """Write a track as it shall be. Raises Stale when its version moved on."""
+    if not tx.count(SQL.update_track, row):
+        found = tx.run(SQL.version_of_track, (track.track_id, track.tenant))
+        raise Stale(stale_track_text(track, found[0][0]) if found else missing_track_text(track))
 
 
 def claim_due(tx: Transaction, now_us: int, epoch: int, limit: int) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,7 +24,7 @@ from crossdock_sdk import (
     HttpResponse,
     SideEffect,
 )
-from crossdock_sdk.codec import form, to_json, unreadable
+from crossdock_sdk.codec import to_json, unreadable
 from crossdock_sdk.signing import java_url_encode, md5_base64, md5_hex
 from crossdock_sf import codes
 
@@ -35,6 +35,7 @@ Outcome = TypeVar("Outcome")
 ZONE = "Asia/Shanghai"
 CONTENT_TYPE = "application/x-www-form-urlencoded;charset=UTF-8"
 
+_HEADERS = {"content-type": CONTENT_TYPE}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_WRAPS = 4  # "some gateways wrapped it more than once" (sheet 3)
 
@@ -75,7 +76,8 @@ def digest(mode: str, msg_data: str, timestamp: str, check_word: str, *, encoded
 
 def timestamp_text(now: datetime) -> str:
     """Milliseconds since 1970 as SF's own Java code sends them. Exact: no float in between."""
-    return str((now - _EPOCH) // timedelta(milliseconds=1))
+    since = now - _EPOCH
+    return str((since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000)
 
 
 def signed(ctx: CallContext, service_code: str, body: Mapping[str, object], *, index: int = 0) -> HttpRequest:
@@ -88,16 +90,15 @@ def signed(ctx: CallContext, service_code: str, body: Mapping[str, object], *, i
     msg_data = to_json(body).decode()
     encoded = java_url_encode(msg_data)
     timestamp = timestamp_text(ctx.now)
-    fields = {
-        "partnerID": partner_id,
-        "requestID": ctx.nonce if index == 0 else md5_hex(f"{ctx.nonce}/{index}"),
-        "serviceCode": service_code,
-        "timestamp": timestamp,
-        "msgDigest": digest(mode, msg_data, timestamp, check_word, encoded=encoded),
-    }
-    # Java's encoding is a form encoding too, and SF's own client sends it: one pass serves both.
-    sent = form(fields) + b"&msgData=" + encoded.encode("ascii")
-    return HttpRequest("POST", account.base_url, {"content-type": CONTENT_TYPE}, sent)
+    request_id = ctx.nonce if index == 0 else md5_hex(f"{ctx.nonce}/{index}")
+    msg_digest = digest(mode, msg_data, timestamp, check_word, encoded=encoded)
+    # Java's encoding is a form encoding too, and SF's own client sends it: one pass serves both. Of the rest only
+    # what the account's owner wrote and Base64 can hold anything to encode.
+    sent = (
+        f"partnerID={java_url_encode(partner_id)}&requestID={request_id}&serviceCode={service_code}"
+        f"&timestamp={timestamp}&msgDigest={java_url_encode(msg_digest)}&msgData={encoded}"
+    )
+    return HttpRequest("POST", account.base_url, _HEADERS, sent.encode("ascii"))
 
 
 def call(ctx: CallContext, service_code: str, body: Mapping[str, object], *, index: int = 0) -> Flow[bytes]:

@@ -7,6 +7,7 @@ import pytest
 from crossdock_sdk import Address, Options, Parcel, Party, ServiceLevel, Temperature
 from engine.api.convert.rules import LONGEST_RULE, MOST_RULES, CelRules
 from engine.config import ConfigError, RuleSettings
+from engine.core.policy.records import RoutingWish
 from engine.core.policy.routing import RuleEffect
 from tests.fakes.rows import PARTY, draft
 
@@ -54,6 +55,47 @@ BOSTON = Party(PARTY.contact, Address("US", "西藏自治区", "Boston", street=
 def test_a_rule_reads_the_order_as_the_contract_shows_it(when: str, fields: dict[str, object], holds: bool) -> None:
     """With the total weight and remoteness beside it."""
     assert true(when, **fields) is holds
+
+
+HEAVY = {"parcels": (Parcel(20_001),)}
+
+
+@pytest.mark.parametrize(
+    ("when", "first", "second"),
+    [
+        ("weight_g > 20000", HEAVY, {}),
+        ("remote", {"recipient": LHASA}, {}),
+        ("order.options.signed_receipt", {"options": Options(signed_receipt=True)}, {}),
+        ("order . service_level == ServiceLevel.SERVICE_LEVEL_EXPRESS", {"service_level": ServiceLevel.EXPRESS}, {}),
+        ("'sf' in order.routing.allowed_carriers", {"routing": RoutingWish(allowed=("sf",))}, {}),
+        ("order.recipient.address.city == '拉萨市'", {"recipient": LHASA}, {}),
+        ("order.options.pickup || order.remark == 'x'", {"remark": "x"}, {}),
+        ("[order].exists(each, each.remark == 'x')", {"remark": "x"}, {}),
+        ("order // a remark\n.remark == 'x'", {"remark": "x"}, {}),
+        ("order.parcels.exists(order, order.weight_g > 20000)", HEAVY, {}),
+        ("order.options == order.options && 'vip' in order.tags", {"tags": {"vip": ""}}, {}),
+    ],
+)
+def test_one_order_is_never_answered_with_what_another_was(
+    when: str, first: dict[str, object], second: dict[str, object]
+) -> None:
+    """Whatever a rule asks for, however it is written, orders that differ in it are told apart, again and again."""
+    rules = CelRules([rule(when, only=("sf",)), rule("order.options.pickup", "other")])
+
+    said = [bool(rules.effects(draft(**fields))) for fields in (first, second, first, second)]
+
+    assert said == [True, False, True, False]
+
+
+def test_what_orders_share_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules that look at options, speed and weight only are not evaluated again for an order like an earlier one."""
+    rules = CelRules([rule("weight_g > 20000 || order.options.pickup", only=("sf",))])
+    first = rules.effects(draft(**HEAVY))
+    monkeypatch.setattr(rules, "_evaluate", lambda *_: pytest.fail("evaluated again"))
+
+    again = rules.effects(draft(reference="A2", remark="other", **HEAVY))
+
+    assert again == first == (RuleEffect("r", ("sf",)),)
 
 
 def test_a_true_rule_has_its_effects() -> None:

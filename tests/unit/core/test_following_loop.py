@@ -1,20 +1,20 @@
-"""Following without being asked: every booking is opened, also after a crash, and what is due is asked for once."""
+"""Following without being asked: every booking has its track, and what is due is asked for once."""
 
 from __future__ import annotations
 
 import pytest
 
-from crossdock_sdk import Item, Parcel
+from crossdock_sdk import ErrorClass, Item, Parcel
 from crossdock_sdk.limits import Limit
 from crossdock_sdk.tracking import TrackStatus
-from engine.core.errors import TrackNotFound
-from engine.core.following import AT_ONCE, OPENED_KEY
+from engine.core.errors import OrderNotCancellable, TrackNotFound
+from engine.core.following import AT_ONCE
 from engine.core.orders import Created
-from engine.core.policy.records import BookingRecord
+from engine.core.policy.records import BookingRecord, EventKind, OrderState
 from engine.core.policy.track_records import LoadedTrack
 from engine.core.tracks import TrackKey
 from engine.store.port import StoreError
-from tests.fakes.carrier import ALL, manifest, unreachable
+from tests.fakes.carrier import ALL, answer, manifest, refuse, unreachable
 from tests.fakes.house import OTHER_TENANT, TENANT, House, house
 
 pytestmark = pytest.mark.anyio
@@ -58,9 +58,7 @@ async def restart(scene: House) -> None:
 async def test_what_was_booked_is_followed() -> None:
     """Under its order, with the end of the recipient's phone for carriers that want it."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
         created = await scene.create()
-        await scene.pass_time(1.0)
         found = await of_order(scene, created)
 
     assert found.track.waybill_number == booking_of(created).waybill_number
@@ -72,9 +70,7 @@ async def test_what_was_booked_is_followed() -> None:
 async def test_every_piece_is_followed() -> None:
     """Each parcel of an order travels for itself."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
         created = await scene.create(parcels=PARCELS)
-        await scene.pass_time(1.0)
         booking = booking_of(created)
         numbers = (booking.waybill_number, *booking.sub_waybill_numbers)
         found = [await scene.store.find_track(TENANT, "alpha", number) for number in numbers]
@@ -83,33 +79,34 @@ async def test_every_piece_is_followed() -> None:
     assert {each.track.order_id for each in found if each} == {created.order.order.order_id}
 
 
-async def test_a_crash_between_booking_and_opening_loses_nothing() -> None:
-    """The next process reads on from the position that was kept."""
+async def test_nothing_comes_between_a_booking_and_its_track() -> None:
+    """Both are one write: when it fails there is neither, and the worker that books it again follows it."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
-        first = await scene.create("A1")
-        await scene.pass_time(1.0)
+        scene.store.commit_faults.append(StoreError("the disk is full"))
+        created = await scene.create()
+        order_id = created.order.order.order_id
+        unbooked = (await scene.get(created)).order.booking
+        unopened = await scene.store.track_of_order(TENANT, order_id)
         await restart(scene)
-        second = await scene.create("A2")
-        unopened = await scene.store.track_of_order(TENANT, second.order.order.order_id)
-        await restart(scene)
-        scene.open_tracks()
-        await scene.pass_time(1.0)
-        found = [await of_order(scene, created) for created in (first, second)]
-        kept = await scene.store.get_state(OPENED_KEY)
+        scene.reconcile()
+        await scene.pass_time(10.0)
+        found = await of_order(scene, created)
+        booked = (await scene.get(created)).order.booking
 
-    assert unopened is None
-    assert [each.track.waybill_number for each in found] == ["ALPHA000000001", "ALPHA000000002"]
-    assert kept == b"4"
+    assert (unbooked, unopened) == (None, None)
+    assert booked is not None
+    assert found.track.waybill_number == booked.waybill_number
 
 
-async def test_an_order_asked_for_right_after_its_booking_has_its_track() -> None:
-    """The caller need not wait for the loop; of several parcels the first is told."""
+async def test_of_several_parcels_an_order_is_asked_by_its_first() -> None:
+    """Also once the number of the booking belongs to another parcel."""
     async with house(ALPHA) as scene:
         created = await scene.create(parcels=PARCELS)
         found = await of_order(scene, created)
+        newest = await scene.store.track_of_order(TENANT, created.order.order.order_id)
 
     assert found.track.waybill_number == booking_of(created).waybill_number
+    assert newest == found
 
 
 async def test_an_order_that_is_not_there_has_no_track() -> None:
@@ -121,61 +118,76 @@ async def test_an_order_that_is_not_there_has_no_track() -> None:
             await scene.tracks.of_order(OTHER_TENANT, order_id, max_age_s=None, deadline_s=1.0)
 
 
-async def test_bookings_read_again_begin_no_second_life() -> None:
-    """A crash before the position was kept reads them again, also when the parcel has been let go."""
+async def test_a_booking_told_again_begins_no_second_life() -> None:
+    """A cancel that the carrier refuses leaves it booked, and its parcel let go as it was."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
         created = await scene.create()
-        await scene.pass_time(1.0)
         first = await of_order(scene, created)
         await scene.tracks.unfollow(TENANT, TrackKey("alpha", first.track.waybill_number))
-        await restart(scene)
-        await scene.store.put_state(OPENED_KEY, b"0")
-        scene.open_tracks()
-        await scene.pass_time(1.0)
+        scene.network.always("alpha", "cancel", refuse(ErrorClass.PERMANENT, executed=False))
+        with pytest.raises(OrderNotCancellable):
+            await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
         found = await of_order(scene, created)
+        kinds = [e.event.kind for e in await scene.events()]
 
+    assert kinds.count(EventKind.ORDER_BOOKED) == 2
     assert (found.track.track_id, found.track.retired) == (first.track.track_id, True)
 
 
-@pytest.mark.parametrize("opened_first", [True, False], ids=["opened before", "read together"])
-async def test_a_cancelled_order_is_followed_no_more(opened_first: bool) -> None:
-    """Whether its booking had been opened before, or booking and cancel are read in one page."""
+async def test_a_cancelled_order_is_followed_no_more() -> None:
+    """None of its pieces is asked for again."""
     async with house(ALPHA) as scene:
-        if opened_first:
-            scene.open_tracks()
         created = await scene.create(parcels=PARCELS)
-        await scene.pass_time(1.0)
         await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
-        if not opened_first:
-            scene.open_tracks()
         scene.follow()
         await hours(scene, 6)
         booking = booking_of(created)
         numbers = (booking.waybill_number, *booking.sub_waybill_numbers)
         found = [await scene.store.find_track(TENANT, "alpha", number) for number in numbers]
 
-    assert [each is None or each.track.retired for each in found] == [True] * 3
+    assert [each is not None and each.track.retired for each in found] == [True] * 3
     assert scene.network.count("alpha", "track") == 0
 
 
-async def test_a_parcel_asked_for_before_it_was_opened_keeps_its_order() -> None:
-    """A quick caller asks by number first; the track it gets becomes the order's."""
+async def test_a_parcel_followed_before_it_was_booked_gets_its_order() -> None:
+    """Somebody knew the number first; the track there is becomes the order's."""
     async with house(ALPHA) as scene:
+        asked = await scene.tracks.follow(TENANT, TrackKey("alpha", "ALPHA000000001"))
         created = await scene.create()
-        asked = await scene.track(booking_of(created).waybill_number)
-        scene.open_tracks()
-        await scene.pass_time(1.0)
         found = await of_order(scene, created)
 
+    assert booking_of(created).waybill_number == "ALPHA000000001"
     assert found.track.track_id == asked.track.track_id
     assert (found.track.order_id, found.track.phone_tail) == (created.order.order.order_id, "4321")
+
+
+async def test_a_number_that_is_used_again_begins_a_new_track() -> None:
+    """What was let go belongs to another parcel."""
+    async with house(ALPHA) as scene:
+        old = await scene.tracks.follow(TENANT, TrackKey("alpha", "ALPHA000000001"))
+        await scene.tracks.unfollow(TENANT, TrackKey("alpha", "ALPHA000000001"))
+        created = await scene.create()
+        found = await of_order(scene, created)
+
+    assert found.track.track_id != old.track.track_id
+    assert (found.track.order_id, found.track.retired) == (created.order.order.order_id, False)
+
+
+async def test_a_number_that_another_order_holds_hinders_no_booking() -> None:
+    """A carrier that gives a living number twice cannot keep an order from being booked."""
+    async with house(ALPHA) as scene:
+        first = await scene.create("A1")
+        scene.network.script("alpha", "book", answer(waybill_number=booking_of(first).waybill_number, pieces=[]))
+        second = await scene.create("A2")
+        found = await of_order(scene, first)
+
+    assert second.order.order.state is OrderState.BOOKED
+    assert found.track.order_id == first.order.order.order_id
 
 
 async def test_a_carrier_that_cannot_be_asked_is_followed_by_its_pushes_only() -> None:
     """Its parcels have tracks, which are never due."""
     async with house(MUTE) as scene:
-        scene.open_tracks()
         scene.follow()
         created = await scene.create()
         await hours(scene, 12)
@@ -188,7 +200,6 @@ async def test_a_carrier_that_cannot_be_asked_is_followed_by_its_pushes_only() -
 async def test_a_parcel_that_is_due_is_asked_for_once() -> None:
     """Not before its time, and then not again until it is due again."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
         scene.follow()
         created = await scene.create()
         await hours(scene, 1.9)
@@ -204,7 +215,6 @@ async def test_a_parcel_that_is_due_is_asked_for_once() -> None:
 async def test_a_parcel_is_followed_to_its_end_and_let_go() -> None:
     """After the grace nobody asks any more."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
         scene.follow()
         created = await scene.create()
         scene.network.ledgers["alpha"].scan(booking_of(created).waybill_number, scene.clock.now(), "signed")
@@ -276,16 +286,3 @@ async def test_a_parcel_whose_defect_breaks_its_question_stops_no_other() -> Non
     assert sum(found is not None and found.track.observed_time is not None for found in first) == 1
     assert sum(found is not None and found.track.observed_time is not None for found in later) == 2
     assert scene.troubles == ["RuntimeError"]
-
-
-async def test_opening_survives_a_store_that_fails_for_a_while() -> None:
-    """It reports, waits and goes on where it was."""
-    async with house(ALPHA) as scene:
-        scene.store.open_faults.append(StoreError("the disk is full"))
-        scene.open_tracks()
-        created = await scene.create()
-        await scene.pass_time(3.0)
-        found = await of_order(scene, created)
-
-    assert found.track.waybill_number == booking_of(created).waybill_number
-    assert scene.troubles == ["StoreError"]

@@ -44,7 +44,6 @@ async def begin(scene: House, verdict: Verdict = Verdict.APPROVE) -> Created:
     await scene.crash()
     scene.return_rules = rules
     await scene.start()
-    scene.open_tracks()
     scene.carry_returns()
     created = await scene.create(parcels=TEA)
     await scene.pass_time(1.0)
@@ -327,7 +326,6 @@ async def test_a_crash_before_the_way_back_is_booked_loses_nothing() -> None:
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
         await scene.start()
-        scene.open_tracks()
         scene.reconcile()
         scene.carry_returns()
         await scene.pass_time(400.0)

@@ -75,7 +75,6 @@ async def pushed(scene: House, code: str, city: str = "", when: datetime | None 
 async def test_a_booked_parcel_nobody_collects_is_told_once() -> None:
     """A day after the booking and not before, on its track, to watchers and to the metrics; then there is silence."""
     async with house(MUTE) as scene:
-        scene.open_tracks()
         scene.watch_stalls()
         created = await scene.create()
         await days(scene, 0.99)
@@ -223,7 +222,6 @@ async def test_what_comes_due_at_once_is_worked_off_in_portions() -> None:
 async def test_who_follows_no_more_is_told_that_it_is_over(how: str) -> None:
     """An alert nobody can act on is closed, and no check is left."""
     async with house(ALPHA) as scene:
-        scene.open_tracks()
         scene.watch_stalls()
         created = await scene.create()
         await scene.pass_time(1.0)

@@ -7,10 +7,13 @@ import pickle
 import subprocess
 import sys
 from datetime import UTC, datetime
+from urllib.parse import quote_plus
 
 import msgspec
 import pytest
 from acme.carrier import Acme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossdock_sdk import (
     Carrier,
@@ -177,6 +180,12 @@ def test_local_times_go_both_ways() -> None:
 def test_java_url_encoding_differs_from_python_where_it_must() -> None:
     """Java's URLEncoder keeps the asterisk and encodes the tilde."""
     assert java_url_encode("a b*~-_.中") == "a+b*%7E-_.%E4%B8%AD"
+
+
+@given(st.text())
+def test_java_url_encoding_is_pythons_in_all_else(text: str) -> None:
+    """Short and empty texts included."""
+    assert java_url_encode(text) == quote_plus(text, safe="*").replace("~", "%7E")
 
 
 def test_digests_match_published_ones() -> None:

@@ -16,6 +16,7 @@ from engine.store.sqlite.connection import open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow
+from engine.store.sqlite.together import MOST_ROWS, Plan
 from engine.store.sqlite.writer import Transaction, Writer
 
 pytestmark = pytest.mark.anyio
@@ -219,3 +220,69 @@ async def test_cancelled_caller_harms_nobody(rig: Any) -> None:
     gone.cancel()
 
     assert await writer.run(get("a")) == [(b"v",)]
+
+
+def key_row(key: str) -> Any:
+    """A row of insert_key for the order `o1`, which the test creates first."""
+    return ("acme", "request_id", key, "o1", b"hash", 0)
+
+
+def planned(rig: Any, key: str) -> Any:
+    """An item that takes a key by its plan, and says so; by its work it only says what it was hindered by."""
+    return rig.writer.run(lambda tx: f"{key} by itself", Plan(f"{key} together", keys=(key_row(key),)))
+
+
+@pytest.fixture
+async def order(rig: Any) -> None:
+    """The order that keys refer to."""
+    row = ("o1", "acme", "ref", "ACCEPTED", "", "", 0, 0, None, 1, 0, b"", b"")
+    await rig.writer.run(lambda tx: tx.run(SQL.insert_order, row))
+
+
+async def test_what_meets_nothing_is_written_together(rig: Any, order: None) -> None:
+    """By its plan, however many there are, beside items that have none, and each gets its own result."""
+    keys = [f"k{i}" for i in range(MOST_ROWS * 2 + 3)]
+
+    results = await asyncio.gather(*[planned(rig, key) for key in keys], rig.writer.run(put("a")))
+    kept = await rig.writer.run(lambda tx: tx.run("SELECT key FROM idempotency_keys ORDER BY rowid"))
+
+    assert results[:-1] == [f"{key} together" for key in keys]
+    assert kept == [(key,) for key in keys]
+    assert await rig.writer.run(get("a")) == [(b"v",)]
+
+
+async def test_one_that_is_hindered_has_each_decided_for_itself(rig: Any, order: None) -> None:
+    """Nothing of any plan stays when one of them cannot be written."""
+    await planned(rig, "taken")
+    event = EventRow(EVENT, ("acme", "o1", 0, b"body"))
+    plan = Plan("with an event", events=[event])
+
+    results = await asyncio.gather(
+        planned(rig, "free"),
+        rig.writer.run(lambda tx: tx.add_events([event]), plan),
+        planned(rig, "taken"),
+    )
+    kept = await rig.writer.run(lambda tx: tx.run("SELECT key FROM idempotency_keys"))
+
+    assert results == ["free by itself", None, "taken by itself"]
+    assert kept == [("taken",)]
+    assert rig.delivered == [1]
+
+
+async def test_a_step_whose_order_moved_on_hinders(rig: Any, order: None) -> None:
+    """A plan's fence is shut by one order that is not as it was read."""
+    steps = [("o1", "acme", version, 1, "BOOKED", "sf", "SF1", 1, None, b"live") for version in (1, 0)]
+
+    late = await rig.writer.run(lambda tx: "decided for itself", Plan("written", steps=(steps[0],)))
+    now = await rig.writer.run(lambda tx: "decided for itself", Plan("written", steps=(steps[1],)))
+    again = await asyncio.gather(*[rig.writer.run(lambda tx: "one", Plan("both", steps=(steps[0],))) for _ in "ab"])
+
+    assert (late, now, again) == ("decided for itself", "written", ["one", "one"])
+    assert await rig.writer.run(lambda tx: tx.run("SELECT state, version FROM orders")) == [("BOOKED", 1)]
+
+
+async def test_writes_of_one_moment_share_a_commit(rig: Any) -> None:
+    """The writer is given them together, not woken by the first."""
+    await asyncio.gather(*[rig.writer.run(put(f"k{i}")) for i in range(50)])
+
+    assert rig.heard.batches == [50]

@@ -4,8 +4,10 @@
 ALTER TABLE tracks ADD COLUMN next_check_us INTEGER DEFAULT 0;       -- NULL: no rule can become true by itself
 ALTER TABLE tracks ADD COLUMN stalled_by TEXT NOT NULL DEFAULT '';   -- rules of the open alerts, one a line
 
--- Hold what is waited for and what stands still only, so they stay small however many tracks are kept.
-CREATE INDEX tracks_to_check ON tracks (next_check_us, track_id) WHERE next_check_us IS NOT NULL AND retired = 0;
+-- Hold what is waited for and what stands still only, so they stay small however many tracks are kept. A track that was
+-- let go with open alerts is judged once more: they are over, and watchers hear it.
+CREATE INDEX tracks_to_check ON tracks (next_check_us, track_id) 
+WHERE next_check_us IS NOT NULL AND (retired = 0 OR stalled_by <> '');
 CREATE INDEX tracks_stalled ON tracks (stalled_by) WHERE stalled_by <> '';
 
 -- News of an alert point at no event; SQLite changes a column's constraint by building the table anew.

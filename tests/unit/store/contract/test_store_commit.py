@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from engine.core.policy.records import AttemptState, EventKind, Failure, OrderState
 from engine.store.port import Change, Stale, StoreError
@@ -200,3 +201,79 @@ async def test_epochs_rise(store: Any) -> None:
 
     assert epochs == sorted(set(epochs))
     assert epochs[0] > 0
+
+
+async def test_tracks_begin_with_their_booking(store: Any, make: Any) -> None:
+    """A step may open tracks and change others; both are there with it."""
+    order = await make.accepted(store, "o1")
+    old = await store.open_track(make.track("t1"))
+    new = make.track("t2", waybill_number="SF2", order_id="o1")
+
+    await store.commit(Change(make.booked(order), opened=(new,), tracks=(replace(old, order_id="o1"),)))
+
+    assert (await store.get_track("acme", "t2")).track == new
+    assert (await store.get_track("acme", "t1")).track == replace(old, order_id="o1", version=1)
+
+
+async def test_a_followed_number_stops_the_whole_step(store: Any, make: Any) -> None:
+    """A track that cannot begin leaves order, attempts and events as they were; who was there is not touched."""
+    order = await make.accepted(store, "o1")
+    there = await store.open_track(make.track("t1"))
+    step = Change(
+        make.booked(order),
+        (make.attempt("o1", state=AttemptState.CONFIRMED),),
+        (make.event(order, EventKind.ORDER_BOOKED),),
+        (make.track("t0", waybill_number="SF0"), make.track("t2", order_id="o1")),
+    )
+
+    with pytest.raises(Stale, match="sf/SF1 is followed already"):
+        await store.commit(step)
+
+    read = await store.get_order("acme", "o1")
+    assert (read.order, read.attempts[0].state) == (order, AttemptState.INTENT)
+    assert await store.last_sequence() == 1
+    assert [await store.get_track("acme", track_id) for track_id in ("t0", "t2")] == [None, None]
+    assert (await store.get_track("acme", "t1")).track == there
+
+
+async def test_an_outdated_track_stops_the_whole_step(store: Any, make: Any) -> None:
+    """The version of a track that a step changes is part of the fence."""
+    order = await make.accepted(store, "o1")
+    old = await store.open_track(make.track())
+    await store.commit_track(make.step(old, make.kept()))
+
+    with pytest.raises(Stale, match="track t1 is at version 1, not 0"):
+        await store.commit(Change(make.booked(order), tracks=(replace(old, retired=True),)))
+
+    assert (await store.get_order("acme", "o1")).order == order
+
+
+async def test_an_outdated_order_opens_no_track(store: Any, make: Any) -> None:
+    """Whoever comes late leaves nothing behind."""
+    order = await make.accepted(store, "o1")
+    await store.commit(Change(make.booked(order)))
+
+    with pytest.raises(Stale, match="version 1, not 0"):
+        await store.commit(Change(make.booked(order), opened=(make.track(),)))
+
+    assert await store.get_track("acme", "t1") is None
+
+
+async def test_a_number_given_twice_in_one_step_is_refused(store: Any, make: Any) -> None:
+    """The second of them finds the first."""
+    order = await make.accepted(store, "o1")
+
+    with pytest.raises(Stale, match="followed already"):
+        await store.commit(Change(make.booked(order), opened=(make.track("t1"), make.track("t2"))))
+
+    assert await store.get_track("acme", "t1") is None
+
+
+async def test_a_track_of_another_tenant_is_refused(store: Any, make: Any) -> None:
+    """A step of an order writes for its own tenant only."""
+    order = await make.accepted(store, "o1")
+
+    with pytest.raises(StoreError, match="not of the tenant of order o1"):
+        await store.commit(Change(make.booked(order), opened=(make.track(tenant="other"),)))
+
+    assert (await store.get_order("acme", "o1")).order == order

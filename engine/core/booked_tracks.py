@@ -1,0 +1,111 @@
+"""The tracks of what was booked here: they begin with the booking and end with its cancel, in the same commit.
+
+So no crash can come between a booking and its following, and nothing has to be read to begin it: a number that was
+just given by its carrier is new. When it is not (somebody asked about it first, or the booking was known before), the
+store refuses the step as Stale, and it is made again after looking the number up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import uuid_utils
+from msgspec.structs import replace
+
+from crossdock_sdk import Carrier
+from engine.clock import Clock
+from engine.core.policy import following, stalls
+from engine.core.policy.records import BookingRecord, EventKind, LoadedOrder, OrderRecord
+from engine.core.policy.stalls import StallRule
+from engine.core.policy.track_records import TrackRecord
+from engine.core.policy.transitions import Step
+from engine.store.port import Store
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """What a step of an order does to tracks: those that begin, and those that exist as they shall be."""
+
+    opened: tuple[TrackRecord, ...] = ()
+    tracks: tuple[TrackRecord, ...] = ()
+
+
+NOTHING = Beside()
+
+
+class BookedTracks:
+    """Says what belongs into the commit of a step."""
+
+    def __init__(
+        self, store: Store, carriers: Mapping[str, Carrier], clock: Clock, stall_rules: Sequence[StallRule]
+    ) -> None:
+        self._store = store
+        self._carriers = carriers
+        self._clock = clock
+        self._stall_rules = stall_rules
+
+    async def beside(self, rows: LoadedOrder, step: Step, *, again: bool) -> Beside:
+        """The tracks of `step`, made from `rows`. `again`: the store has refused it once."""
+        order = step.order
+        if order.booking is None:
+            return NOTHING
+        kinds = {event.kind for event in step.events}
+        if EventKind.ORDER_CANCELLED in kinds:
+            return await self._ended(order.tenant, order.booking)
+        if EventKind.ORDER_BOOKED not in kinds:
+            return NOTHING
+        if rows.order.booking is None and not again:
+            return Beside(tuple([self._new(order, order.booking, number) for number in _numbers(order.booking)]))
+        return await self._looked_up(order, order.booking)
+
+    async def _ended(self, tenant: str, booking: BookingRecord) -> Beside:
+        """Nobody asks about a cancelled booking any more."""
+        ended = []
+        for number in _numbers(booking):
+            known = await self._store.find_track(tenant, booking.carrier, number)
+            if known is not None and not known.track.retired:
+                track = following.ended(known.track)
+                # Its open alerts are over too: the next check resolves and tells them.
+                last_check = self._clock.now() if track.alerts else None
+                ended.append(replace(track, next_check_time=last_check))
+        return Beside(tracks=tuple(ended))
+
+    async def _looked_up(self, order: OrderRecord, booking: BookingRecord) -> Beside:
+        opened, tracks = [], []
+        for number in _numbers(booking):
+            known = await self._store.find_track(order.tenant, booking.carrier, number)
+            if known is None or (known.track.retired and known.track.order_id != order.order_id):
+                opened.append(self._new(order, booking, number))
+            elif not known.track.order_id:
+                # Somebody asked by number before it was booked for us to know: that track is the order's.
+                tail = known.track.phone_tail or _phone_tail(order)
+                tracks.append(replace(known.track, order_id=order.order_id, phone_tail=tail))
+        return Beside(tuple(opened), tuple(tracks))
+
+    def _new(self, order: OrderRecord, booking: BookingRecord, number: str) -> TrackRecord:
+        now = self._clock.now()
+        track = TrackRecord(
+            track_id=str(uuid_utils.uuid7()),
+            tenant=order.tenant,
+            carrier=booking.carrier,
+            account_id=booking.account_id,
+            waybill_number=number,
+            first_seen_time=now,
+            order_id=order.order_id,
+            phone_tail=_phone_tail(order),
+        )
+        track = stalls.opened(track, self._stall_rules)
+        if "track" not in self._carriers[booking.carrier].manifest.operations:
+            return track
+        return following.begin(track, now=now, asked_at_once=False)
+
+
+def _numbers(booking: BookingRecord) -> list[str]:
+    """Every piece's, the first parcel's last: the newest track of an order is the one the order is asked by."""
+    return list(dict.fromkeys((*booking.sub_waybill_numbers, booking.waybill_number)))
+
+
+def _phone_tail(order: OrderRecord) -> str:
+    """Some carriers show a parcel only to those who know the recipient's phone."""
+    tail = order.draft.recipient.contact.phone[-4:]
+    return tail if tail.isdigit() else ""
