@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import datetime, timedelta
 
@@ -90,21 +91,25 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         """Reads at most a window ahead of what has been answered."""
         caller = current.get()
         window = asyncio.Semaphore(self._window)
-        writing = asyncio.Lock()
+        answers = _Answers()
 
         async def one(item: pb.StreamCreateOrdersRequest) -> None:
-            try:
-                answer = pb.StreamCreateOrdersResponse(index=item.index)
-                await self._fill(answer.result, item.order, item.request_id, caller)
-                async with writing:
-                    await context.write(answer)
-            finally:
+            answer = pb.StreamCreateOrdersResponse(index=item.index)
+            await self._fill(answer.result, item.order, item.request_id, caller)
+            answers.put(answer)
+
+        async def write() -> None:
+            async for answer in answers.take():
+                await context.write(answer)
                 window.release()
 
         async with asyncio.TaskGroup() as group:
+            group.create_task(write())
             async for item in request_iterator:
                 await window.acquire()
+                answers.expect_one()
                 group.create_task(one(item))
+            answers.expect_no_more()
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: object) -> pb.GetOrderResponse:
         """By id or reference."""
@@ -193,6 +198,42 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             await self._create(result.created, order, request_id, caller)
         except Exception as error:  # also a defect: one item never fails the others
             result.status.CopyFrom(status_or_defect("CreateOrder", error))
+
+
+class _Answers:
+    """Answers of a stream on their way from those who make them to the one who writes: gRPC takes one at a time.
+
+    A lock that everybody waits for would wake a task an answer more.
+    """
+
+    def __init__(self) -> None:
+        self._ready: deque[pb.StreamCreateOrdersResponse] = deque()
+        self._changed = asyncio.Event()
+        self._expected = 0
+        self._open = True
+
+    def expect_one(self) -> None:
+        """One more will be put."""
+        self._expected += 1
+
+    def expect_no_more(self) -> None:
+        """All that will ever be expected have been announced."""
+        self._open = False
+        self._changed.set()
+
+    def put(self, answer: pb.StreamCreateOrdersResponse) -> None:
+        """One of those expected."""
+        self._ready.append(answer)
+        self._changed.set()
+
+    async def take(self) -> AsyncIterator[pb.StreamCreateOrdersResponse]:
+        """All of them as they come."""
+        while self._open or self._expected:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._ready:
+                self._expected -= 1
+                yield self._ready.popleft()
 
 
 def _draft(order: core_pb2.Order, caller: Caller) -> OrderDraft:

@@ -134,7 +134,7 @@ class Booker:
         try:
             if fresh is not None:
                 loaded = await self._steps.send(loaded, fresh)
-            goes_on = True
+            goes_on = not policy.rests(loaded.order)
             while goes_on:
                 loaded, goes_on = await self._steps.next(loaded, self._active[order_id])
         except Exception as error:  # the last line of one order's worker: the others must go on

@@ -121,13 +121,13 @@ class Steps:
                 loaded = fresh
                 continue
             attempts = {a.number: a for a in loaded.attempts} | {a.number: a for a in step.attempts}
-            after = LoadedOrder(order, tuple(attempts[n] for n in sorted(attempts)))
-            self._observe(loaded, after)
+            after = LoadedOrder(order, tuple([attempts[n] for n in sorted(attempts)]))
+            self._observe(loaded, after, step.attempts)
             return after
 
-    def _observe(self, before: LoadedOrder, after: LoadedOrder) -> None:
+    def _observe(self, before: LoadedOrder, after: LoadedOrder, written: Sequence[AttemptRecord]) -> None:
         known = {a.number: a.state for a in before.attempts}
-        for attempt in after.attempts:
+        for attempt in written:
             ended = attempt.state not in (AttemptState.INTENT, AttemptState.VOIDED)
             if ended and attempt.state is not known.get(attempt.number):
                 self._observer.attempt_ended(attempt)

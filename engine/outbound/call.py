@@ -8,7 +8,7 @@ from.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Sequence
 
 import msgspec
@@ -183,7 +183,7 @@ class Caller:
         return CallContext(
             account=self._account,
             now=self._clock.now(),
-            nonce=secrets.token_hex(16),
+            nonce=os.urandom(16).hex(),
             deadline_s=limits.deadline - self._clock.monotonic(),
             session=session,
         )

@@ -18,6 +18,7 @@ import msgspec
 from crossdock_sdk import ErrorClass, Repeat
 from crossdock_sdk.manifest import BookingFacts
 from engine.core.policy.records import (
+    FINAL_STATES,
     AttemptRecord,
     AttemptState,
     BackupPolicy,
@@ -157,6 +158,13 @@ def decide(
             return Doubt(live)
         case _:
             return _resolve(order, live, facts(live.carrier), rules, now)
+
+
+def rests(order: OrderRecord) -> bool:
+    """True when the order's own row shows that `decide` would say Done: the usual end, without looking further."""
+    if order.due_time is not None or order.cancel_requested:
+        return False
+    return order.state in FINAL_STATES
 
 
 def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:

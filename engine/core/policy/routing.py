@@ -115,7 +115,7 @@ class Required:
     def __init__(self, manifests: Iterable[Manifest]) -> None:
         paths = sorted({path for manifest in manifests for path in manifest.required_fields})
         of_parties = [path for path in paths if path.startswith(("shipper.", "recipient."))]
-        self._of_parties = attrgetter("shipper", *of_parties)
+        self._of_parties = attrgetter("shipper", "recipient", *of_parties)
         self._others = [path for path in paths if path not in of_parties]
 
     def are_filled(self, draft: OrderDraft) -> bool:

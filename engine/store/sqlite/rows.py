@@ -82,7 +82,7 @@ class Rows:
             order_id,
             tenant,
             order.draft.reference,
-            order.state.value,
+            order.state,
             carrier,
             waybill_number,
             to_us(order.create_time, "create_time"),
@@ -102,7 +102,7 @@ class Rows:
             order.tenant,
             order.version,
             order.lease_epoch,
-            order.state.value,
+            order.state,
             carrier,
             waybill_number,
             to_us(order.update_time, "update_time"),
@@ -119,7 +119,7 @@ class Rows:
                 tenant,
                 a.account_id,
                 a.reference,
-                a.state.value,
+                a.state,
                 self._seal(tenant, ATTEMPT, f"{a.order_id}/{a.number}", _encode(a)),
             )
             for a in attempts

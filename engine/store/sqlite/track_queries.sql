@@ -81,8 +81,8 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
 
 -- name: insert_new_track
 INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
-                    status, next_poll_us, retired, version, live)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                    status, next_poll_us, retired, next_check_us, stalled_by, version, live)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (tenant, carrier, waybill_number) WHERE retired = 0 DO NOTHING;
 
 -- name: update_track

@@ -39,7 +39,7 @@ BATCH_ITEMS = 256
 QUEUE_ITEMS = 8_192
 CHECKPOINT_PAGES = 1_000
 IDLE_S = 1.0
-GATHER_S = 0.004
+GATHER_S = 0.008
 """Least time between two hand-overs to the writer. Without it half of all commits under load held a single write."""
 EXIT_STORAGE_FAILED = 75
 

@@ -62,10 +62,10 @@ class Rules:
         return self.now
 
 
-def make_router(*more: Any) -> tuple[Router, Prices, Rules]:
+def make_router(*more: Any, alpha: Any = ALPHA) -> tuple[Router, Prices, Rules]:
     """A router over alpha and beta (and more), its prices and rules."""
     prices, rules = Prices(), Rules()
-    manifests = {m.code: m for m in (ALPHA, BETA, *more)}
+    manifests = {m.code: m for m in (alpha, BETA, *more)}
     accounts = (*ACCOUNTS, *[AccountFacts(f"{m.code}-1", m.code) for m in more])
     return Router(accounts, manifests, rules, prices, live_prices=False), prices, rules
 
@@ -98,6 +98,14 @@ def test_each_order_is_answered_as_if_it_were_the_first(more: tuple[Any, ...]) -
     answers = [router.consider(order) for order in [*orders, *reversed(orders), *orders]]
 
     assert answers == [*fresh, *reversed(fresh), *fresh]
+
+
+def test_carriers_that_require_nothing_are_answered_for() -> None:
+    """Then every order has all that is required."""
+    router, _, _ = make_router(alpha=manifest("alpha", service=(STANDARD,)))
+    order = draft()
+
+    assert router.consider(order) == router.consider(order) == route(Question(order), router.accounts, router.manifests)
 
 
 def test_orders_alike_are_considered_once(monkeypatch: pytest.MonkeyPatch) -> None:
