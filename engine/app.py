@@ -232,6 +232,7 @@ class Engine:
             self.metrics.lane_snapshots(self.outbound.snapshots())
             self.metrics.orders_open().set(booker.open_count)
             self.metrics.watchers().set(self.watch.watcher_count)
+            self.metrics.tasks().set(len(asyncio.all_tasks()))
 
         self.metrics.before_scrape.append(refresh)
 

@@ -8,7 +8,6 @@ knowledge than there is asks the carrier through the lanes, where equal question
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -24,7 +23,7 @@ from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
 from engine.core.policy.records import BookingRecord, OrderDraft, OrderState
-from engine.core.policy.track_records import LoadedTrack, TrackRecord, TrackSource
+from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Stale, Store
@@ -148,15 +147,15 @@ class Tracks:
             kept = step.events if step else ()
             change = TrackChange(self._planned(track, source, now), kept, step.news if step else ())
             try:
-                await self._store.commit_track(change)
+                track = await self._store.commit_track(change)
             except Stale:
-                stood, loaded = loaded.track, await self._again(loaded)
+                stood, loaded = loaded.track, await self._again(loaded.track)
                 told = tracking.absorb(loaded, events, source=source, now=now, mapping_version=version) is None
                 if told and loaded.track.source is source and loaded.track.observed_time != stood.observed_time:
                     return loaded  # many waited for one answer, and one of them has written it down
                 continue
-            self._observer.events_kept(track.carrier, source, len(kept), sum(not k.event.known for k in kept))
-            return await self._again(loaded)
+            self._tell(track.carrier, source, kept)
+            return LoadedTrack(track, _in_order(loaded.events, kept))
 
     async def ingest_push(self, account: Account, events: Sequence[TrackEvent]) -> int:
         """Events of a verified push, to every track that has their number; returns how many were for nobody."""
@@ -167,9 +166,24 @@ class Tracks:
         for number, of_number in by_number.items():
             tracks = await self._store.find_tracks_by_number(account.carrier, account.account_id, number)
             nobody += 0 if tracks else len(of_number)
-            for loaded in tracks:
-                await self.ingest(loaded, of_number, TrackSource.PUSH)
+            for track in tracks:
+                await self._hear(track, of_number)
         return nobody
+
+    async def _hear(self, track: TrackRecord, events: Sequence[TrackEvent]) -> None:
+        """A push about one track: mostly it goes on where the record ends, and then no event has to be read."""
+        now, version = self._clock.now(), self._carriers[track.carrier].mapping_version
+        step = tracking.follow_on(track, events, source=TrackSource.PUSH, now=now, mapping_version=version)
+        if step is not None:
+            planned = self._planned(step.track, TrackSource.PUSH, now)
+            try:
+                await self._store.commit_track(TrackChange(planned, step.events, step.news, all_new=True))
+            except Stale:
+                step = None
+        if step is None:
+            await self.ingest(await self._again(track), events, TrackSource.PUSH)
+        else:
+            self._tell(track.carrier, TrackSource.PUSH, step.events)
 
     async def poll(self, loaded: LoadedTrack, *, priority: Priority, deadline_s: float) -> LoadedTrack:
         """Ask the carrier now. A failure costs freshness only: the next question is put off."""
@@ -205,10 +219,10 @@ class Tracks:
             min_interval_s=self._min_interval_s(loaded.track),
             rules=self._rules,
         )
-        # Stale: whoever wrote meanwhile has planned it.
-        with suppress(Stale):
-            await self._store.commit_track(TrackChange(later))
-        return await self._again(loaded)
+        try:
+            return LoadedTrack(await self._store.commit_track(TrackChange(later)), loaded.events)
+        except Stale:  # whoever wrote meanwhile has planned it
+            return await self._again(loaded.track)
 
     def can_be_asked(self, carrier: str) -> bool:
         """Whether the carrier answers track questions."""
@@ -260,19 +274,25 @@ class Tracks:
     def _min_interval_s(self, track: TrackRecord) -> float:
         return self._carriers[track.carrier].manifest.limit("track").min_interval_s
 
-    async def _again(self, loaded: LoadedTrack) -> LoadedTrack:
-        fresh = await self._store.get_track(loaded.track.tenant, loaded.track.track_id)
+    def _tell(self, carrier: str, source: TrackSource, kept: Sequence[KeptEvent]) -> None:
+        self._observer.events_kept(carrier, source, len(kept), sum(not k.event.known for k in kept))
+
+    async def _again(self, track: TrackRecord) -> LoadedTrack:
+        fresh = await self._store.get_track(track.tenant, track.track_id)
         assert fresh is not None, "tracks are never deleted"
         return fresh
 
     async def _apply(self, loaded: LoadedTrack, make: Callable[[TrackRecord], TrackRecord]) -> LoadedTrack:
         while True:
             try:
-                await self._store.commit_track(TrackChange(make(loaded.track)))
+                return LoadedTrack(await self._store.commit_track(TrackChange(make(loaded.track))), loaded.events)
             except Stale:
-                loaded = await self._again(loaded)
-                continue
-            return await self._again(loaded)
+                loaded = await self._again(loaded.track)
+
+
+def _in_order(known: tuple[KeptEvent, ...], new: tuple[KeptEvent, ...]) -> tuple[KeptEvent, ...]:
+    """As the store gives them: by the carrier's time, then by arrival."""
+    return tuple(sorted([*known, *new], key=lambda kept: kept.event.time)) if new else known
 
 
 def _adopted(booked: TrackRecord, track: TrackRecord) -> TrackRecord:

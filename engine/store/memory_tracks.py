@@ -18,7 +18,7 @@ from engine.core.policy.track_records import (
 )
 from engine.store.listeners import tell_all
 from engine.store.port import Stale, StoreError
-from engine.store.rules import check_track_step, missing_track_text, stale_track_text, to_us
+from engine.store.rules import check_track_step, missing_track_text, repeat_text, stale_track_text, to_us
 from engine.store.track_port import CLAIM_LEASE_S, TrackChange
 
 
@@ -60,12 +60,12 @@ class MemoryTracks:
         await self._turn()
         return self._newest(t for t in self._of_number(carrier, waybill_number) if t.tenant == tenant)
 
-    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[LoadedTrack]:
+    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[TrackRecord]:
         """The newest track of a number of every tenant that follows it at this account."""
         await self._turn()
         here = [t for t in self._of_number(carrier, waybill_number) if t.account_id == account_id]
         newest = {t.tenant: t for t in sorted(here, key=_age)}
-        return [self._load_track(newest[tenant]) for tenant in sorted(newest)]
+        return [newest[tenant] for tenant in sorted(newest)]
 
     async def track_of_order(self, tenant: str, order_id: str) -> LoadedTrack | None:
         """The newest track that belongs to an order."""
@@ -96,9 +96,11 @@ class MemoryTracks:
         live = self._live(written)
         if not written.retired and live is not None and live.track_id != track.track_id:
             raise StoreError(f"track {track.track_id} clashes with {live.track_id}, which follows its number now")
-        self._tracks[track.track_id] = written
         kept = self._kept[track.track_id]
         repeats = {one.fingerprint for one in change.events if one.fingerprint in kept}
+        if repeats and change.all_new:
+            raise Stale(repeat_text(track))
+        self._tracks[track.track_id] = written
         kept.update((one.fingerprint, one) for one in change.events if one.fingerprint not in repeats)
         self._append_news([one for one, mark in zip(change.news, marks, strict=True) if mark not in repeats])
         return msgspec.structs.replace(track, version=track.version + 1)

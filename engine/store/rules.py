@@ -125,6 +125,11 @@ def stale_track_text(change: TrackRecord, version: int) -> str:
     return f"track {change.track_id} is at version {version}, not {change.version}: read it again"
 
 
+def repeat_text(change: TrackRecord) -> str:
+    """Why a step whose events were said to be new is refused."""
+    return f"track {change.track_id} holds one of the events already: read it again, with its events"
+
+
 def missing_track_text(track: TrackRecord) -> str:
     """Why a step of a track that this tenant does not have is refused."""
     return f"track {track.track_id} is not in the store for its tenant: open it first"

@@ -12,12 +12,10 @@ from random import Random
 
 import pytest
 
-from engine.api.convert.candidates import write_event
-from engine.api.convert.tracks import write_news
 from engine.store.sqlite.connection import open_reader
-from engine.store.sqlite.store import SqliteStore
 from tests.acceptance.consumer import KINDS, Nursery, nursery, read_seen, seen_file
 from tests.acceptance.harness import World, eventually, parcel_order, world
+from tests.acceptance.logs import stored_logs
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(150)]
 """Some twenty seconds of kills; more than a minute only beside other work."""
@@ -29,8 +27,6 @@ TOLD_WITHIN_S = 3.0
 CLIENTS = 2
 SPEED = 86_400.0
 """Parcels live a day in a second, so that pushes come all the time."""
-TENANT = "sandbox"
-ALL = 1_000_000
 CAUGHT_UP_S = 5.0
 """Shorter than the time after which an idle watch looks again by itself."""
 
@@ -52,7 +48,7 @@ def test_a_consumer_that_is_killed_sees_every_message_once(tmp_path: Path, capsy
             await begotten.beget(w.sandbox.server, tmp_path)
             await eventually(lambda: _caught_up(w), CAUGHT_UP_S)
             await w.sandbox.stop_engine()
-            return haunted.result(), await _logs(tmp_path)
+            return haunted.result(), await stored_logs(tmp_path)
 
     lives, logs = asyncio.run(play())
 
@@ -133,25 +129,6 @@ async def _caught_up(w: World) -> bool:
             [c for c, m in read_seen(seen_file(w.sandbox.folder, kind)) if m][-1:] == [store.execute(ends[kind]).get]
             for kind in KINDS
         )
-
-
-async def _logs(folder: Path) -> dict[str, list[tuple[int, bytes]]]:
-    """Both logs as they lie on disk, told as the API tells them; each event that was kept is news, once."""
-    store = await SqliteStore.open(folder / "crossdock.db")
-    try:
-        events = await store.events_after(TENANT, 0, limit=ALL)
-        news = await store.news_after(TENANT, 0, limit=ALL)
-        told = Counter(n.news.track_id for n in news)
-        for track_id, count in told.items():
-            track = await store.get_track(TENANT, track_id)
-            assert track is not None
-            assert len(track.events) == count, f"{count} news of {len(track.events)} events of {track.track}"
-    finally:
-        await store.aclose()
-    return {
-        "orders": [(e.sequence, write_event(e.event).SerializeToString(deterministic=True)) for e in events],
-        "tracks": [(n.sequence, write_news(n.news).SerializeToString(deterministic=True)) for n in news],
-    }
 
 
 def _size(path: Path) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -95,8 +95,8 @@ _decode_live = msgspec.msgpack.Decoder(TrackLive).decode
 _decode_event = msgspec.msgpack.Decoder(EventBody).decode
 _decode_news = msgspec.msgpack.Decoder(NewsBody).decode
 _decode_letter = msgspec.msgpack.Decoder(LetterBody).decode
-_LIVE_FIELDS = TrackLive.__struct_fields__
-_NEWS_FIELDS = NewsBody.__struct_fields__
+_live_fields = attrgetter(*TrackLive.__struct_fields__)
+_news_fields = attrgetter(*NewsBody.__struct_fields__)
 
 
 class TrackRows:
@@ -146,7 +146,7 @@ class TrackRows:
         """What Transaction.add_news takes."""
         rows = []
         for one, mark in zip(news, fingerprints, strict=True):
-            body = _encode(NewsBody(*(getattr(one, field) for field in _NEWS_FIELDS)))
+            body = _encode(NewsBody(*_news_fields(one)))
             received_us = to_us(one.received_time, "received_time")
             rows.append(NewsRow(one, mark, (one.tenant, one.track_id, mark, received_us, body)))
         return rows
@@ -213,7 +213,7 @@ class TrackRows:
         )
 
     def _live(self, track: TrackRecord) -> bytes:
-        live = TrackLive(*(getattr(track, field) for field in _LIVE_FIELDS))
+        live = TrackLive(*_live_fields(track))
         return self._seal(track.tenant, TRACK, track.track_id, _encode(live))
 
     def _read_event(self, row: Sequence[Any]) -> KeptEvent:

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.core.policy.track_records import TrackRecord
 from engine.store.port import Stale
-from engine.store.rules import missing_track_text, stale_track_text
+from engine.store.rules import missing_track_text, repeat_text, stale_track_text
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import Row
 from engine.store.sqlite.track_rows import NewsRow
@@ -23,6 +23,7 @@ class TrackStep(msgspec.Struct, frozen=True):
     track: Row
     events: list[tuple[bytes, int, bytes]]
     news: list[NewsRow]
+    all_new: bool
 
 
 def open_track(tx: Transaction, track: TrackRecord, row: Row) -> list[Any]:
@@ -34,25 +35,20 @@ def open_track(tx: Transaction, track: TrackRecord, row: Row) -> list[Any]:
 
 
 def commit_track(tx: Transaction, step: TrackStep) -> None:
-    """Write one step. Raises Stale when the version moved on."""
+    """Write one step. Raises Stale when the version moved on, or a repeat is among what was said to be new."""
     record = step.record
-    if not tx.count(SQL.update_track, step.track):
+    if not tx.count(SQL.move_track, step.track) and not tx.count(SQL.update_track, step.track):
         found = tx.run(SQL.version_of_track, (record.track_id, record.tenant))
         raise Stale(stale_track_text(record, found[0][0]) if found else missing_track_text(record))
     repeats = _add_events(tx, record.track_id, step.events) if step.events else set()
+    if repeats and step.all_new:
+        raise Stale(repeat_text(record))
     tx.add_news(row for row in step.news if row.fingerprint not in repeats)
 
 
 def _add_events(tx: Transaction, track_id: str, events: list[tuple[bytes, int, bytes]]) -> set[bytes]:
     """Append what is new; the fingerprints of what is not."""
-    repeats = set()
-    number = tx.run(SQL.last_event_number, (track_id,))[0][0]
-    for row in events:
-        if tx.count(SQL.insert_track_event, (track_id, number + 1, *row)):
-            number += 1
-        else:
-            repeats.add(row[0])
-    return repeats
+    return {row[0] for row in events if not tx.count(SQL.insert_track_event, (track_id, *row))}
 
 
 def claim_due_tracks(tx: Transaction, now_us: int, lease_end_us: int, limit: int) -> list[Any]:

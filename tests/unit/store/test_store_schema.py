@@ -125,11 +125,11 @@ def test_every_query_compiles(connection: apsw.Connection) -> None:
         ("epoch_before", "orders_due"),
         ("events_after", "events_by_tenant"),
         ("find_track", "tracks_by_number"),
-        ("find_tracks_by_number", "tracks_by_number"),
+        ("tracks_by_number", "tracks_by_number"),
         ("track_of_order", "tracks_by_order"),
         ("live_track", "tracks_live"),
         ("due_tracks", "tracks_due"),
-        ("last_event_number", "PRIMARY KEY"),
+        ("insert_track_event", "PRIMARY KEY"),
         ("news_after", "track_news_by_tenant"),
     ],
 )
