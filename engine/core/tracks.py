@@ -7,6 +7,7 @@ knowledge than there is asks the carrier through the lanes, where equal question
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -28,6 +29,10 @@ from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Stale, Store
 from engine.store.track_port import TrackChange
+
+
+MOMENT_S = 1.0
+"""What a carrier answered so short a time ago is now: scans are whole seconds apart. A crowd asks it once a second."""
 
 
 class TrackKey(msgspec.Struct, frozen=True):
@@ -72,6 +77,8 @@ class Tracks:
         self._clock = clock
         self._observer = observer
         self._rules = rules
+        # Tracks that a carrier is being asked about, and what whoever waits for the same will be told.
+        self._asked: dict[str, asyncio.Future[LoadedTrack]] = {}
 
     async def get(self, tenant: str, key: TrackKey, *, max_age_s: float | None, deadline_s: float) -> LoadedTrack:
         """What is known, asked for first when older than `max_age_s` (None: whatever is known).
@@ -186,7 +193,39 @@ class Tracks:
             self._tell(track.carrier, TrackSource.PUSH, step.events)
 
     async def poll(self, loaded: LoadedTrack, *, priority: Priority, deadline_s: float) -> LoadedTrack:
-        """Ask the carrier now. A failure costs freshness only: the next question is put off."""
+        """Ask the carrier now, or wait with whoever asks already: what that one learns is written and read once.
+
+        A failure costs freshness only: the next question is put off.
+        """
+        asked = self._asked.get(loaded.track.track_id)
+        if asked is None:
+            return await self._lead(loaded, priority, deadline_s)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.shield(asked)
+        except TimeoutError:
+            return loaded
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not asked.cancelled() or (task is not None and task.cancelling()):
+                raise
+        # Whoever asked has gone away or failed in a way of its own.
+        return await self.poll(loaded, priority=priority, deadline_s=deadline_s)
+
+    async def _lead(self, loaded: LoadedTrack, priority: Priority, deadline_s: float) -> LoadedTrack:
+        track_id = loaded.track.track_id
+        asked = self._asked[track_id] = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._ask(loaded, priority, deadline_s)
+        except BaseException:
+            asked.cancel()
+            raise
+        finally:
+            del self._asked[track_id]
+        asked.set_result(found)
+        return found
+
+    async def _ask(self, loaded: LoadedTrack, priority: Priority, deadline_s: float) -> LoadedTrack:
         track = loaded.track
         outcome = await ask(
             self._outbound,
@@ -232,6 +271,8 @@ class Tracks:
         observed = loaded.track.observed_time
         if max_age_s is None or not self.can_be_asked(loaded.track.carrier):
             return loaded
+        if loaded.track.source is TrackSource.POLL:
+            max_age_s = max(max_age_s, MOMENT_S)
         if observed is not None and (self._clock.now() - observed).total_seconds() <= max_age_s:
             return loaded
         return await self.poll(loaded, priority=Priority.QUERY, deadline_s=deadline_s)
