@@ -166,12 +166,13 @@ class Engine:
                 longest_deadline_s=settings.server.longest_deadline_s,
                 max_calls=settings.server.max_concurrent_calls,
             )
+            slow_s = settings.server.slow_watcher_s
             grpc_server = GrpcServer(
                 settings.server,
                 gate,
-                OrderServicer(orders, self.watch, stream_window=settings.server.stream_window),
+                OrderServicer(orders, self.watch, stream_window=settings.server.stream_window, slow_reader_s=slow_s),
                 LabelServicer(labels),
-                TrackServicer(tracks, pushes, self.watch, self._registry.manifests),
+                TrackServicer(tracks, pushes, self.watch, self._registry.manifests, slow_reader_s=slow_s),
                 ReturnServicer(self._returns(orders, returning)),
             )
             web = self._ingress(pushes, gate)
@@ -268,6 +269,7 @@ class Engine:
             self.metrics.lane_snapshots(self.outbound.snapshots())
             self.metrics.orders_open().set(booker.open_count)
             self.metrics.watchers().set(self.watch.watcher_count)
+            self.metrics.tasks().set(len(asyncio.all_tasks()))
 
         self.metrics.before_scrape.append(refresh)
 

@@ -48,6 +48,7 @@ class ServerSettings(_Section, frozen=True):
     longest_deadline_s: float = 120.0
     drain_s: float = 25.0
     stream_window: int = 256
+    slow_watcher_s: float = 60.0
 
 
 class IngressSettings(_Section, frozen=True):

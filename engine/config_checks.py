@@ -118,6 +118,7 @@ def _number_problems(settings: Settings) -> list[str]:
         ("server.max_concurrent_calls", settings.server.max_concurrent_calls, 1),
         ("server.max_open_bookings", settings.server.max_open_bookings, 1),
         ("server.stream_window", settings.server.stream_window, 1),
+        ("server.slow_watcher_s", settings.server.slow_watcher_s, 1),
         ("server.drain_s", settings.server.drain_s, 0),
         ("server.default_deadline_s", settings.server.default_deadline_s, 1),
         ("server.longest_deadline_s", settings.server.longest_deadline_s, settings.server.default_deadline_s),

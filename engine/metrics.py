@@ -65,6 +65,7 @@ class Metrics:
         self.grpc_calls = self._counter("grpc_calls_total", "gRPC calls ended.", "method", "code")
         self.grpc_seconds = self._histogram("grpc_call_duration_seconds", "Time of gRPC calls.", SECONDS, "method")
         self.grpc_open = self._gauge("grpc_calls_in_flight", "gRPC calls under way.", "method")
+        self.tasks = self._gauge("tasks", "Coroutines under way in the engine's event loop.")
         self.watchers = self._gauge("watchers", "Open watch streams.")
         self.pushes = self._counter("pushes_total", "Carrier pushes by outcome.", "carrier", "outcome")
 

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -31,6 +32,9 @@ ANSWER_MARGIN_S = 0.2
 """Kept back from the caller's deadline, so that our answer still reaches it."""
 CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
 """What of gRPC's facts about a connection are names inside the client's certificate."""
+REFUSAL_TAKEN_WITHIN_S = 1.0
+"""A reader that takes nothing does not take the status either. gRPC keeps it for whenever it reads on; the call no
+longer counts, or readers that stall would use up `server.max_concurrent_calls`."""
 _UNREADABLE = object()
 """Stands for a request that is no message of its method."""
 
@@ -176,7 +180,9 @@ class Gate(grpc.aio.ServerInterceptor):
             except Exception as error:
                 status = status_or_defect(method, _first(error))
                 code = _code_name(status.code)
-                await abort(context, status)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REFUSAL_TAKEN_WITHIN_S):
+                        await abort(context, status)
             finally:
                 open_calls.dec()
                 self._open -= 1

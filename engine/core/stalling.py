@@ -50,6 +50,8 @@ class Stalls:
     ) -> None:
         self._store = store
         self.rules = tuple(rules)
+        # Only conditions look at a parcel's events; clocks and statuses stand in the record.
+        self.needs_events = any(rule.when for rule in rules)
         self.rule_names = tuple(rule.name for rule in rules)
         self._judge = judge
         self._clock = clock

@@ -7,8 +7,8 @@ that needs fresher knowledge than there is asks the carrier through the lanes, w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
@@ -21,12 +21,15 @@ from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
-from engine.core.policy.track_records import LoadedTrack, TrackRecord, TrackSource
+from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Stale, Store
 from engine.store.track_port import TrackChange
+
+MOMENT_S = 1.0
+"""What a carrier answered so short a time ago is now: scans are whole seconds apart. A crowd asks it once a second."""
 
 
 class TrackKey(msgspec.Struct, frozen=True):
@@ -73,6 +76,8 @@ class Tracks:
         self._observer = observer
         self._stalls = stalls
         self._rules = rules
+        # Tracks that a carrier is being asked about, and what whoever waits for the same will be told.
+        self._asked: dict[str, asyncio.Future[LoadedTrack]] = {}
 
     async def get(self, tenant: str, key: TrackKey, *, max_age_s: float | None, deadline_s: float) -> LoadedTrack:
         """What is known, asked for first when older than `max_age_s` (None: whatever is known).
@@ -123,15 +128,15 @@ class Tracks:
             kept = step.events if step else ()
             change = TrackChange(self._planned(track, source, now), kept, step.news if step else ())
             try:
-                await self._stalls.commit(change, loaded.events)
+                track = await self._stalls.commit(change, loaded.events)
             except Stale:
-                stood, loaded = loaded.track, await self._again(loaded)
+                stood, loaded = loaded.track, await self._again(loaded.track)
                 told = tracking.absorb(loaded, events, source=source, now=now, mapping_version=version) is None
                 if told and loaded.track.source is source and loaded.track.observed_time != stood.observed_time:
                     return loaded  # many waited for one answer, and one of them has written it down
                 continue
-            self._observer.events_kept(track.carrier, source, len(kept), sum(not k.event.known for k in kept))
-            return await self._again(loaded)
+            self._tell(track.carrier, source, kept)
+            return LoadedTrack(track, _in_order(loaded.events, kept))
 
     async def ingest_push(self, account: Account, events: Sequence[TrackEvent]) -> int:
         """Events of a verified push, to every track that has their number; returns how many were for nobody."""
@@ -142,12 +147,61 @@ class Tracks:
         for number, of_number in by_number.items():
             tracks = await self._store.find_tracks_by_number(account.carrier, account.account_id, number)
             nobody += 0 if tracks else len(of_number)
-            for loaded in tracks:
-                await self.ingest(loaded, of_number, TrackSource.PUSH)
+            for track in tracks:
+                await self._hear(track, of_number)
         return nobody
 
+    async def _hear(self, track: TrackRecord, events: Sequence[TrackEvent]) -> None:
+        """A push about one track: mostly it goes on where the record ends, and then no event has to be read."""
+        now, version = self._clock.now(), self._carriers[track.carrier].mapping_version
+        step = None
+        if not self._stalls.needs_events:
+            step = tracking.follow_on(track, events, source=TrackSource.PUSH, now=now, mapping_version=version)
+        if step is not None:
+            planned = self._planned(step.track, TrackSource.PUSH, now)
+            try:
+                await self._stalls.commit(TrackChange(planned, step.events, step.news, all_new=True), ())
+            except Stale:
+                step = None
+        if step is None:
+            await self.ingest(await self._again(track), events, TrackSource.PUSH)
+        else:
+            self._tell(track.carrier, TrackSource.PUSH, step.events)
+
     async def poll(self, loaded: LoadedTrack, *, priority: Priority, deadline_s: float) -> LoadedTrack:
-        """Ask the carrier now. A failure costs freshness only: the next question is put off."""
+        """Ask the carrier now, or wait with whoever asks already: what that one learns is written and read once.
+
+        A failure costs freshness only: the next question is put off.
+        """
+        asked = self._asked.get(loaded.track.track_id)
+        if asked is None:
+            return await self._lead(loaded, priority, deadline_s)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.shield(asked)
+        except TimeoutError:
+            return loaded
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not asked.cancelled() or (task is not None and task.cancelling()):
+                raise
+        # Whoever asked has gone away or failed in a way of its own.
+        return await self.poll(loaded, priority=priority, deadline_s=deadline_s)
+
+    async def _lead(self, loaded: LoadedTrack, priority: Priority, deadline_s: float) -> LoadedTrack:
+        track_id = loaded.track.track_id
+        asked = self._asked[track_id] = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._ask(loaded, priority, deadline_s)
+        except BaseException:
+            asked.cancel()
+            raise
+        finally:
+            del self._asked[track_id]
+        asked.set_result(found)
+        return found
+
+    async def _ask(self, loaded: LoadedTrack, priority: Priority, deadline_s: float) -> LoadedTrack:
         track = loaded.track
         outcome = await ask(
             self._outbound,
@@ -180,10 +234,10 @@ class Tracks:
             min_interval_s=self._min_interval_s(loaded.track),
             rules=self._rules,
         )
-        # Stale: whoever wrote meanwhile has planned it.
-        with suppress(Stale):
-            await self._stalls.commit(TrackChange(later), loaded.events)
-        return await self._again(loaded)
+        try:
+            return LoadedTrack(await self._stalls.commit(TrackChange(later), loaded.events), loaded.events)
+        except Stale:  # whoever wrote meanwhile has planned it
+            return await self._again(loaded.track)
 
     def can_be_asked(self, carrier: str) -> bool:
         """Whether the carrier answers track questions."""
@@ -193,6 +247,8 @@ class Tracks:
         observed = loaded.track.observed_time
         if max_age_s is None or not self.can_be_asked(loaded.track.carrier):
             return loaded
+        if loaded.track.source is TrackSource.POLL:
+            max_age_s = max(max_age_s, MOMENT_S)
         if observed is not None and (self._clock.now() - observed).total_seconds() <= max_age_s:
             return loaded
         return await self.poll(loaded, priority=Priority.QUERY, deadline_s=deadline_s)
@@ -232,16 +288,23 @@ class Tracks:
     def _min_interval_s(self, track: TrackRecord) -> float:
         return self._carriers[track.carrier].manifest.limit("track").min_interval_s
 
-    async def _again(self, loaded: LoadedTrack) -> LoadedTrack:
-        fresh = await self._store.get_track(loaded.track.tenant, loaded.track.track_id)
+    def _tell(self, carrier: str, source: TrackSource, kept: Sequence[KeptEvent]) -> None:
+        self._observer.events_kept(carrier, source, len(kept), sum(not k.event.known for k in kept))
+
+    async def _again(self, track: TrackRecord) -> LoadedTrack:
+        fresh = await self._store.get_track(track.tenant, track.track_id)
         assert fresh is not None, "tracks are never deleted"
         return fresh
 
     async def _apply(self, loaded: LoadedTrack, make: Callable[[TrackRecord], TrackRecord]) -> LoadedTrack:
         while True:
             try:
-                await self._stalls.commit(TrackChange(make(loaded.track)), loaded.events)
+                change = TrackChange(make(loaded.track))
+                return LoadedTrack(await self._stalls.commit(change, loaded.events), loaded.events)
             except Stale:
-                loaded = await self._again(loaded)
-                continue
-            return await self._again(loaded)
+                loaded = await self._again(loaded.track)
+
+
+def _in_order(known: tuple[KeptEvent, ...], new: tuple[KeptEvent, ...]) -> tuple[KeptEvent, ...]:
+    """As the store gives them: by the carrier's time, then by arrival."""
+    return tuple(sorted([*known, *new], key=lambda kept: kept.event.time)) if new else known

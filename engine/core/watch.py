@@ -18,7 +18,8 @@ from engine.core.policy.records import Event, EventKind, NewEvent, OrderState
 from engine.core.policy.track_records import NumberedNews, TrackNews
 from engine.store.port import Store
 
-PAGE = 256
+PAGE = 32
+"""Read at once for a watcher. It is all that a stalled one holds, and few enough to be read without a thread."""
 CHECKPOINT_S = 10.0
 
 

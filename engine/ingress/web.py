@@ -2,29 +2,27 @@
 engine's own loop.
 
 A push is read with a size and time limit, verified by its plug-in before anything is believed, and acknowledged
-only after the commit. What is refused gets 4xx, what cannot be applied yet 503 so that the carrier sends it again.
+only after the commit; see `door`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crossdock_sdk import PushRefused, PushRequest
-from engine.core.pushes import Pushes, PushUndecided, UnknownPushAccount
+from engine.core.pushes import Pushes
+from engine.ingress.door import PREFIX, push_door
 from engine.ingress.letters import is_loopback, letter_routes
-from engine.log import logger
 from engine.metrics import Metrics
-from engine.store.port import StoreError
 
 BODY_TIMEOUT_S = 15.0
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,9 +36,9 @@ def ingress(
     max_body_bytes: int,
     public_metrics: bool = False,
     body_timeout_s: float = BODY_TIMEOUT_S,
-) -> Starlette:
+) -> ASGIApp:
     """The application. `is_ready` gives "" when the engine takes work, else why not."""
-    push = _push_endpoint(pushes, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
+    push = push_door(pushes, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -55,10 +53,8 @@ def ingress(
             return PlainTextResponse("metrics are for loopback; see ingress.allow_public_metrics\n", 403)
         return Response(metrics.expose(), headers={"content-type": EXPOSITION})
 
-    return Starlette(
+    others = Starlette(
         routes=[
-            Route("/push/{account}", push, methods=["POST"]),
-            Route("/push/{account}/{path:path}", push, methods=["POST"]),
             Route("/metrics", scrape),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -66,56 +62,17 @@ def ingress(
         ]
     )
 
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        is_push = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (push if is_push else others)(scope, receive, send)
 
-def _push_endpoint(
-    pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float
-) -> Callable[[Request], Awaitable[Response]]:
-    """Takes one push: read within its limits, handled, answered with what its outcome deserves."""
-
-    async def push(request: Request) -> Response:
-        try:
-            async with asyncio.timeout(body_timeout_s):
-                body = await _body(request, max_body_bytes)
-        except TimeoutError:
-            return PlainTextResponse("the body took too long\n", 408)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        if body is None:
-            return PlainTextResponse(f"the body is larger than {max_body_bytes} bytes\n", 413)
-        account_id = request.path_params["account"]
-        wrapped = PushRequest(
-            headers={k.lower(): v for k, v in request.headers.items()},
-            body=body,
-            path=request.path_params.get("path", ""),
-            query=request.url.query,
-        )
-        try:
-            answer = await pushes.handle(account_id, wrapped)
-        except UnknownPushAccount:
-            return PlainTextResponse("no such account\n", 404)
-        except PushRefused as error:
-            logger().warning("push refused", account=account_id, reason=error.reason)
-            return PlainTextResponse("refused\n", 403)
-        except (PushUndecided, StoreError):
-            return PlainTextResponse("not yet\n", 503)
-        return Response(answer.body, answer.status, dict(answer.headers))
-
-    return push
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
+    return application
 
 
 class IngressServer(uvicorn.Server):
     """uvicorn without its own signal handlers: the engine decides when to stop."""
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -125,6 +82,10 @@ class IngressServer(uvicorn.Server):
                 access_log=False,
                 http="httptools",
                 lifespan="off",
+                ws="none",
+                # Who asks is who is connected: forwarded addresses are never believed, see `is_loopback`.
+                proxy_headers=False,
+                server_header=False,
                 timeout_keep_alive=5,
                 limit_concurrency=512,
             )

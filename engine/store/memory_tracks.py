@@ -23,6 +23,7 @@ from engine.store.rules import (
     count_stalled,
     followed_text,
     missing_track_text,
+    repeat_text,
     stale_track_text,
     stalled_by,
     to_us,
@@ -66,12 +67,12 @@ class MemoryTracks:
         await self._turn()
         return self._newest(t for t in self._of_number(carrier, waybill_number) if t.tenant == tenant)
 
-    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[LoadedTrack]:
+    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[TrackRecord]:
         """The newest track of a number of every tenant that follows it at this account."""
         await self._turn()
         here = [t for t in self._of_number(carrier, waybill_number) if t.account_id == account_id]
         newest = {t.tenant: t for t in sorted(here, key=_age)}
-        return [self._load_track(newest[tenant]) for tenant in sorted(newest)]
+        return [newest[tenant] for tenant in sorted(newest)]
 
     async def track_of_order(self, tenant: str, order_id: str) -> LoadedTrack | None:
         """The newest track that belongs to an order."""
@@ -86,9 +87,12 @@ class MemoryTracks:
         track = change.track
         marks = check_track_step(change)
         check_track(track, change.events, change.news)
-        self._tracks[track.track_id] = self._stepped(track)
+        written = self._stepped(track)
         kept = self._kept[track.track_id]
         repeats = {one.fingerprint for one in change.events if one.fingerprint in kept}
+        if repeats and change.all_new:
+            raise Stale(repeat_text(track))
+        self._tracks[track.track_id] = written
         kept.update((one.fingerprint, one) for one in change.events if one.fingerprint not in repeats)
         self._append_news([one for one, mark in zip(change.news, marks, strict=True) if mark not in repeats])
         return msgspec.structs.replace(track, version=track.version + 1)

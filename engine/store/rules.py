@@ -168,6 +168,11 @@ def followed_text(track: TrackRecord) -> str:
     return f"{track.carrier}/{track.waybill_number} is followed already by its tenant: read that track first"
 
 
+def repeat_text(change: TrackRecord) -> str:
+    """Why a step whose events were said to be new is refused."""
+    return f"track {change.track_id} holds one of the events already: read it again, with its events"
+
+
 def missing_track_text(track: TrackRecord) -> str:
     """Why a step of a track that this tenant does not have is refused."""
     return f"track {track.track_id} is not in the store for its tenant: open it first"

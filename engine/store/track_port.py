@@ -29,11 +29,14 @@ class TrackChange(msgspec.Struct, frozen=True):
 
     `track.version` is the one that was read. Carrier, number and first_seen_time never change. Each news is about one
     of `events`, or about an alert that `track` has (raised) or has no more (resolved); an event need not make news.
+    all_new: `track` was worked out without looking at the events that are held; should one of `events` be among them,
+    the step is refused as Stale.
     """
 
     track: TrackRecord
     events: tuple[KeptEvent, ...] = ()
     news: tuple[TrackNews, ...] = ()
+    all_new: bool = False
 
 
 class TrackStore(Protocol):
@@ -54,8 +57,8 @@ class TrackStore(Protocol):
         """The newest track of a number (by first_seen_time), retired or not."""
         ...
 
-    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[LoadedTrack]:
-        """For pushes: the newest track of a number of every tenant that follows it at this account.
+    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[TrackRecord]:
+        """For pushes: the newest track of a number of every tenant that follows it at this account, without events.
 
         Retired or not, ascending by tenant.
         """
@@ -69,7 +72,7 @@ class TrackStore(Protocol):
         """Write one step; returns the track with its new version. Raises Stale when the version moved on.
 
         An event whose fingerprint the track holds already is left out, and so is its news: the last barrier against
-        repeats, behind the policy's own.
+        repeats, behind the policy's own. With `all_new` the whole step is Stale then.
         """
         ...
 

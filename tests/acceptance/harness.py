@@ -329,12 +329,17 @@ async def world(
     carriers: Sequence[str] = CARRIERS,
     settings: Mapping[str, Mapping[str, Any] | Sequence[Any]] | None = None,
     with_engine: bool = True,
+    speed: float = 1.0,
 ) -> AsyncIterator[World]:
-    """Simulators, engine and client in `folder`. settings: laid over `QUICK`, section by section."""
+    """Simulators, engine and client in `folder`. settings: laid over `QUICK`, section by section.
+
+    speed: how many times faster than the clock parcels live.
+    """
     laid: dict[str, Any] = dict(QUICK)
     for section, values in (settings or {}).items():
         laid[section] = {**laid.get(section, {}), **values} if isinstance(values, Mapping) else values
-    async with running_sandbox(folder, carriers=carriers, settings=laid, with_engine=with_engine) as sandbox:
+    running = running_sandbox(folder, carriers=carriers, settings=laid, with_engine=with_engine, speed=speed)
+    async with running as sandbox:
         made = World(sandbox)
         try:
             yield made

@@ -229,9 +229,10 @@ async def test_a_push_set_aside_is_replayed_once_and_gone(world: World) -> None:
     left = (await world.http.get("/dead-letters")).json()
 
     tracks = await world.engine.store.find_tracks_by_number("zto", "zto-main", number)
+    kept = [await world.engine.store.get_track(each.tenant, each.track_id) for each in tracks]
     assert [failed.json()["problem"], replayed.json()["problem"], again.status_code] == ["ValueError", "", 404]
     assert letter["letter_id"] not in [each["letter_id"] for each in left]
-    assert [len(each.events) for each in tracks] == [1]
+    assert [len(each.events) for each in kept if each] == [1]
 
 
 async def test_letters_are_listed_from_a_place_on(world: World) -> None:

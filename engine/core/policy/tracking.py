@@ -14,7 +14,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import TypeAlias
 
 import msgspec
 
@@ -164,7 +163,7 @@ def happening(event: TrackEvent) -> bytes:
 
 def derive(events: Iterable[TrackEvent]) -> TrackState:
     """The state that a parcel's events lead to, in whichever order they are given."""
-    return _run(sorted(_Placed(event) for event in events)).state()
+    return _run(sorted([_Placed(event) for event in events])).state()
 
 
 def absorb(
@@ -174,9 +173,8 @@ def absorb(
 
     The track's polling fields are for `following` to set. Raises ValueError for an event time without a zone.
     """
-    placed = sorted(_Placed(kept.event) for kept in loaded.events)
-    known = {kept.fingerprint for kept in loaded.events} | {one.happening for one in placed}
-    fresh = sorted(_new_ones(loaded.track, incoming, known))
+    placed = sorted([_Placed(kept.event) for kept in loaded.events])
+    fresh = sorted(_new_ones(loaded, incoming, placed))
     if not fresh:
         return None
     machine = _run(placed)
@@ -194,6 +192,31 @@ def absorb(
     return TrackStep(_written(heard(loaded.track, source, now), machine.state()), tuple(events), tuple(news))
 
 
+def follow_on(
+    track: TrackRecord, incoming: Sequence[TrackEvent], *, source: TrackSource, now: datetime, mapping_version: int
+) -> TrackStep | None:
+    """As `absorb`, out of the track alone, for events that all come after everything known. None: ask `absorb`.
+
+    What has a later time than the last event is new, unless the carrier gave it the id of an older one; so a store
+    must refuse the step when it holds one of its fingerprints.
+    """
+    if track.status is S.EXCEPTION:
+        return None  # where it stood before the trouble is not in the record
+    last, ordered = track.last_event_time, sorted(incoming, key=_time_of)
+    if not ordered or ordered[0].time < _earliest(track):
+        return None
+    machine = _Machine.of(track)
+    events, news = [], []
+    for event in ordered:
+        if last is not None and event.time <= last:
+            return None
+        before, last = machine.status, event.time
+        machine.take(event)
+        events.append(KeptEvent(fingerprint(event), event, now, source, mapping_version))
+        news.append(_tell(track, event, machine, before, source, now))
+    return TrackStep(_written(heard(track, source, now), machine.state()), tuple(events), tuple(news))
+
+
 def heard(track: TrackRecord, source: TrackSource, now: datetime) -> TrackRecord:
     """The track after an answer or a push, whether or not it brought events."""
     pushed_time = now if source is TrackSource.PUSH else track.pushed_time
@@ -205,19 +228,29 @@ def is_another_parcel(track: TrackRecord, event_time: datetime) -> bool:
     return track.retired and event_time - (track.last_event_time or track.first_seen_time) > REUSED_AFTER
 
 
-def _new_ones(track: TrackRecord, incoming: Sequence[TrackEvent], known: set[bytes]) -> list[_Placed]:
-    """What neither its fingerprint nor what it says makes known; both are added to `known`."""
-    reach = OWN_LIFE_STARTS_BEFORE if track.order_id else ASKED_LIFE_STARTS_BEFORE
-    earliest = track.first_seen_time - reach
+def _new_ones(loaded: LoadedTrack, incoming: Sequence[TrackEvent], placed: Iterable[_Placed]) -> list[_Placed]:
+    """What neither its fingerprint nor what it says makes known."""
+    earliest = _earliest(loaded.track)
+    marks = {kept.fingerprint for kept in loaded.events}
+    # One happening has one time: what happened at other times needs no comparison.
+    at: dict[datetime, list[_Placed]] = {}
+    for one in placed:
+        at.setdefault(one.event.time, []).append(one)
     fresh = []
     for event in incoming:
-        one = _Placed(event)
-        mark = fingerprint(event)
-        # What is older belongs to the parcel that had the number before.
-        if event.time >= earliest and mark not in known and one.happening not in known:
-            known |= {mark, one.happening}
-            fresh.append(one)
+        one, mark = _Placed(event), fingerprint(event)
+        same_time = at.setdefault(_time_of(event), [])
+        if event.time < earliest or mark in marks or any(one.happening == other.happening for other in same_time):
+            continue
+        marks.add(mark)
+        same_time.append(one)
+        fresh.append(one)
     return fresh
+
+
+def _earliest(track: TrackRecord) -> datetime:
+    """What is older belongs to the parcel that had the number before."""
+    return track.first_seen_time - (OWN_LIFE_STARTS_BEFORE if track.order_id else ASKED_LIFE_STARTS_BEFORE)
 
 
 def _tell(
@@ -255,21 +288,26 @@ def _written(track: TrackRecord, state: TrackState) -> TrackRecord:
     )
 
 
-_Key: TypeAlias = tuple[datetime, int, bytes]
-
-
 class _Placed:
     """An event with its place in the parcel's life."""
 
-    __slots__ = ("event", "happening", "key")
+    __slots__ = ("_happening", "event", "rank")
 
     def __init__(self, event: TrackEvent) -> None:
         self.event = event
-        self.happening = happening(event)
-        self.key: _Key = (event.time, TIE_RANK[event.status if event.known else None], self.happening)
+        self.rank = TIE_RANK[event.status if event.known else None]
+        self._happening = b""
+
+    @property
+    def happening(self) -> bytes:
+        """See `happening`. Worked out when it is asked for: times alone tell most events apart."""
+        if not self._happening:
+            self._happening = happening(self.event)
+        return self._happening
 
     def __lt__(self, other: _Placed) -> bool:
-        return self.key < other.key
+        mine, theirs = (self.event.time, self.rank), (other.event.time, other.rank)
+        return mine < theirs if mine != theirs else self.happening < other.happening
 
 
 class _Machine:
@@ -283,6 +321,16 @@ class _Machine:
         self._last_event_time: datetime | None = None
         self._event_count = 0
         self._unknown_count = 0
+
+    @classmethod
+    def of(cls, track: TrackRecord) -> _Machine:
+        """Where a track stands, unless in trouble: then its record does not tell its position."""
+        machine = cls()
+        machine.status = machine._position = track.status
+        machine.milestone = track.milestone
+        machine._status_time, machine._last_event_time = track.status_time, track.last_event_time
+        machine._event_count, machine._unknown_count = track.event_count, track.unknown_count
+        return machine
 
     def take(self, event: TrackEvent) -> None:
         """Go where the event leads, if there is a way."""
@@ -331,11 +379,16 @@ def _run(placed: Iterable[_Placed]) -> _Machine:
     return machine
 
 
+def _time_of(event: TrackEvent) -> datetime:
+    """The event's time. Raises ValueError when it has no zone."""
+    if event.time.utcoffset() is not None:
+        return event.time
+    raise ValueError("time of a track event has no zone: the plug-in must add its manifest's")
+
+
 def _instant(event: TrackEvent) -> str:
     """The event's time, the same for every zone it may be written in, exact to the microsecond."""
-    if event.time.utcoffset() is None:
-        raise ValueError("time of a track event has no zone: the plug-in must add its manifest's")
-    return f"{event.time.timestamp():.6f}"
+    return f"{_time_of(event).timestamp():.6f}"
 
 
 def _digest(*parts: str) -> bytes:

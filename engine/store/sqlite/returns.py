@@ -17,7 +17,8 @@ from engine.store.rules import check_return_step, missing_return_text, more_retu
 from engine.store.sqlite.queries import SQL, json_list
 from engine.store.sqlite.reading import Reads
 from engine.store.sqlite.rows import EventRow, Row, Rows, from_us, read_body
-from engine.store.sqlite.writer import Transaction, Writer
+from engine.store.sqlite.transaction import Transaction
+from engine.store.sqlite.writer import Writer
 from engine.store.track_port import CLAIM_LEASE_S
 
 RETURN = "returns.body"

@@ -20,15 +20,12 @@ WHERE t.track_id = (
   ORDER BY first_seen_us DESC, track_id DESC LIMIT 1)
 ORDER BY t.track_id, e.number;
 
--- name: find_tracks_by_number
-SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
-       t.status, t.next_poll_us, t.retired, t.version, t.live, t.next_check_us, e.fingerprint, e.body
-FROM tracks AS t INDEXED BY tracks_by_number LEFT JOIN track_events AS e ON e.track_id = t.track_id
-WHERE t.carrier = ?1 AND t.waybill_number = ?2 AND t.account_id = ?3 AND NOT EXISTS (
-  SELECT 1 FROM tracks AS newer INDEXED BY tracks_by_number
-  WHERE newer.carrier = ?1 AND newer.waybill_number = ?2 AND newer.tenant = t.tenant AND newer.account_id = ?3
-    AND (newer.first_seen_us, newer.track_id) > (t.first_seen_us, t.track_id))
-ORDER BY t.tenant, t.first_seen_us, e.number;
+-- name: tracks_by_number
+SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+       status, next_poll_us, retired, version, live, next_check_us, NULL, NULL
+FROM tracks INDEXED BY tracks_by_number
+WHERE carrier = ?1 AND waybill_number = ?2 AND account_id = ?3
+ORDER BY tenant, first_seen_us, track_id;
 
 -- name: track_of_order
 SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
@@ -85,6 +82,12 @@ INSERT INTO tracks (track_id, tenant, carrier, account_id, waybill_number, order
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (tenant, carrier, waybill_number) WHERE retired = 0 DO NOTHING;
 
+-- Most steps. Columns that are named are taken out of their indexes and put in again, changed or not.
+-- name: move_track
+UPDATE tracks SET status = ?6, next_poll_us = ?7, next_check_us = ?9, live = ?11, version = ?3 + 1
+WHERE track_id = ?1 AND tenant = ?2 AND version = ?3 AND account_id = ?4 AND order_id = ?5 AND retired = ?8
+  AND stalled_by = ?10;
+
 -- name: update_track
 UPDATE tracks
 SET account_id = ?4, order_id = ?5, status = ?6, next_poll_us = ?7, retired = ?8, next_check_us = ?9,
@@ -94,11 +97,9 @@ WHERE track_id = ?1 AND tenant = ?2 AND version = ?3;
 -- name: version_of_track
 SELECT version FROM tracks WHERE track_id = ?1 AND tenant = ?2;
 
--- name: last_event_number
-SELECT coalesce(max(number), 0) FROM track_events WHERE track_id = ?1;
-
 -- name: insert_track_event
-INSERT INTO track_events (track_id, number, fingerprint, time_us, body) VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO track_events (track_id, number, fingerprint, time_us, body)
+SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM track_events WHERE track_id = ?1
 ON CONFLICT (track_id, fingerprint) DO NOTHING;
 
 -- name: insert_news

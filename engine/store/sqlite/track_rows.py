@@ -101,7 +101,7 @@ _decode_event = msgspec.msgpack.Decoder(EventBody).decode
 _decode_news = msgspec.msgpack.Decoder(NewsBody).decode
 _decode_letter = msgspec.msgpack.Decoder(LetterBody).decode
 _live_fields = attrgetter(*TrackLive.__struct_fields__)
-_NEWS_FIELDS = NewsBody.__struct_fields__
+_news_fields = attrgetter(*NewsBody.__struct_fields__)
 
 
 class TrackRows:
@@ -151,7 +151,7 @@ class TrackRows:
         """What Transaction.add_news takes."""
         rows = []
         for one, mark in zip(news, fingerprints, strict=True):
-            body = _encode(NewsBody(*(getattr(one, field) for field in _NEWS_FIELDS)))
+            body = _encode(NewsBody(*_news_fields(one)))
             received_us = to_us(one.received_time, "received_time")
             rows.append(NewsRow(one, mark, (one.tenant, one.track_id, mark, received_us, body)))
         return rows

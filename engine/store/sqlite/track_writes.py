@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 
 from engine.core.policy.track_records import TrackRecord
+from engine.store.port import Stale
+from engine.store.rules import repeat_text
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import Row
 from engine.store.sqlite.track_rows import NewsRow
-from engine.store.sqlite.writer import Transaction
+from engine.store.sqlite.transaction import Transaction
 from engine.store.sqlite.writes import PURGE_ROWS, leading_old, step_track
 
 
@@ -21,6 +23,7 @@ class TrackStep(msgspec.Struct, frozen=True):
     track: Row
     events: list[tuple[bytes, int, bytes]]
     news: list[NewsRow]
+    all_new: bool
 
 
 def open_track(tx: Transaction, track: TrackRecord, row: Row) -> list[Any]:
@@ -32,22 +35,18 @@ def open_track(tx: Transaction, track: TrackRecord, row: Row) -> list[Any]:
 
 
 def commit_track(tx: Transaction, step: TrackStep) -> None:
-    """Write one step. Raises Stale when the version moved on."""
-    step_track(tx, step.record, step.track)
+    """Write one step. Raises Stale when the version moved on, or a repeat is among what was said to be new."""
+    if not tx.count(SQL.move_track, step.track):
+        step_track(tx, step.record, step.track)
     repeats = _add_events(tx, step.record.track_id, step.events) if step.events else set()
+    if repeats and step.all_new:
+        raise Stale(repeat_text(step.record))
     tx.add_news(row for row in step.news if row.fingerprint not in repeats)
 
 
 def _add_events(tx: Transaction, track_id: str, events: list[tuple[bytes, int, bytes]]) -> set[bytes]:
     """Append what is new; the fingerprints of what is not."""
-    repeats = set()
-    number = tx.run(SQL.last_event_number, (track_id,))[0][0]
-    for row in events:
-        if tx.count(SQL.insert_track_event, (track_id, number + 1, *row)):
-            number += 1
-        else:
-            repeats.add(row[0])
-    return repeats
+    return {row[0] for row in events if not tx.count(SQL.insert_track_event, (track_id, *row))}
 
 
 def claim_due_tracks(tx: Transaction, now_us: int, lease_end_us: int, limit: int) -> list[Any]:

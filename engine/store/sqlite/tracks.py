@@ -44,10 +44,11 @@ class SqliteTracks:
         """The newest track of a number."""
         return self._track(SQL.find_track, (tenant, carrier, waybill_number))
 
-    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[LoadedTrack]:
+    async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[TrackRecord]:
         """The newest track of a number of every tenant that follows it at this account."""
-        rows = self._reads.short(SQL.find_tracks_by_number, (carrier, waybill_number, account_id))
-        return list(self._track_rows.read_tracks(rows))
+        rows = self._reads.short(SQL.tracks_by_number, (carrier, waybill_number, account_id))
+        newest = {row[1]: row for row in rows}  # by tenant; the later row wins
+        return [self._track_rows.read_track(row) for row in newest.values()]
 
     async def track_of_order(self, tenant: str, order_id: str) -> LoadedTrack | None:
         """The newest track that belongs to an order."""
@@ -62,6 +63,7 @@ class SqliteTracks:
             track=self._track_rows.step(track),
             events=self._track_rows.events(track, change.events),
             news=self._track_rows.news(change.news, marks),
+            all_new=change.all_new,
         )
         await self._writer.run(lambda tx: track_writes.commit_track(tx, step))
         return msgspec.structs.replace(track, version=track.version + 1)

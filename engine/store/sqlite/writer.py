@@ -1,7 +1,7 @@
 """The one thread that writes: what has queued is committed together, then all are told at once.
 
-- A batch is one transaction. Items that have a plan are written together first; should that fail, and for all others,
-  each item has a savepoint: one that fails spoils no other.
+- A batch is one transaction. Items that have a plan are written together, the others one after the other. Should one of
+  them fail after it changed anything, the batch begins anew with a savepoint for each: one that fails spoils no other.
 - Writes gather in the event loop and are handed over together, at most every GATHER_S: a lone write goes at once, many
   share a commit.
 - A future resolves only after COMMIT returned; a batch comes back to the event loop in one call.
@@ -18,8 +18,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any, Generic, TypeVar
 
 import apsw
 
@@ -29,9 +29,8 @@ from engine.store.observe import StoreObserver
 from engine.store.port import StoreError
 from engine.store.sqlite.failures import cause_of, translate
 from engine.store.sqlite.queries import SQL
-from engine.store.sqlite.rows import EventRow
-from engine.store.sqlite.together import Plan, insert_many, write_together
-from engine.store.sqlite.track_rows import NewsRow
+from engine.store.sqlite.together import Plan, write_together
+from engine.store.sqlite.transaction import Logs, Transaction
 
 T = TypeVar("T")
 
@@ -59,57 +58,6 @@ def end_process(message: str) -> None:
     _log.critical(message)
     logging.shutdown()
     os._exit(EXIT_STORAGE_FAILED)
-
-
-class Logs(NamedTuple):
-    """Sequence numbers last given: to an event of an order, to news of a track."""
-
-    event: int
-    news: int
-
-
-class Transaction:
-    """What an item may do inside the batch's transaction."""
-
-    def __init__(self, cursor: apsw.Cursor, last: Logs) -> None:
-        self._cursor = cursor
-        self.last = last
-        self.events: list[Event] = []
-        self.news: list[NumberedNews] = []
-
-    def run(self, sql: str, row: Sequence[Any] = ()) -> list[Any]:
-        """Run one statement; all its rows."""
-        return self._cursor.execute(sql, row).fetchall()
-
-    def count(self, sql: str, row: Sequence[Any]) -> int:
-        """Run one statement; how many rows it changed."""
-        self._cursor.execute(sql, row)
-        return self._cursor.connection.changes()
-
-    def add_events(self, rows: Sequence[EventRow]) -> None:
-        """Give events the next sequence numbers. A failing item gives its numbers back."""
-        first = self.last.event + 1
-        insert_many(self, SQL.insert_event, [(number, *new.row) for number, new in enumerate(rows, first)])
-        self.last = self.last._replace(event=self.last.event + len(rows))
-        self.events += [Event(number, new.event) for number, new in enumerate(rows, first)]
-
-    def add_news(self, rows: Iterable[NewsRow]) -> None:
-        """Give news the next sequence numbers, as events get theirs."""
-        for new in rows:
-            sequence = self.last.news + 1
-            self._cursor.execute(SQL.insert_news, (sequence, *new.row))
-            self.last = self.last._replace(news=sequence)
-            self.news.append(NumberedNews(sequence, new.news))
-
-    def mark(self) -> tuple[Logs, int, int]:
-        """Where the logs stand."""
-        return self.last, len(self.events), len(self.news)
-
-    def back_to(self, mark: tuple[Logs, int, int]) -> None:
-        """Forget what was given since."""
-        self.last, event_count, news_count = mark
-        del self.events[event_count:]
-        del self.news[news_count:]
 
 
 class _Item(Generic[T]):
@@ -240,8 +188,13 @@ class Writer:
         transaction = Transaction(self._cursor, self._last)
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
-            for item in self._write_together(transaction, batch):
-                self._write_item(transaction, item)
+            if not self._write_plainly(transaction, batch):
+                if self._connection.in_transaction:
+                    self._cursor.execute("ROLLBACK")
+                self._cursor.execute("BEGIN IMMEDIATE")
+                transaction = Transaction(self._cursor, self._last)
+                for item in batch:
+                    self._write_item(transaction, item)
             self._connection.execute("COMMIT")
         except Exception as error:
             self._fail(batch, error)
@@ -249,25 +202,38 @@ class Writer:
         self._last = transaction.last
         return transaction.events, transaction.news
 
-    def _write_together(self, transaction: Transaction, batch: list[_Item[Any]]) -> list[_Item[Any]]:
-        """Write the items that have a plan, first of all; those that are left to write one by one."""
-        mark = transaction.mark()
+    def _write_plainly(self, transaction: Transaction, batch: list[_Item[Any]]) -> bool:
+        """Write the batch without savepoints; False when something failed that only a new beginning takes back."""
         try:
             write_together(transaction, [item.plan for item in batch if item.plan is not None])
         except (apsw.IOError, apsw.FullError, apsw.CorruptError):
             raise  # the whole transaction is lost, not only what was planned
         except Exception:
-            if self._connection.in_transaction:
-                self._cursor.execute("ROLLBACK")
-            transaction.back_to(mark)
-            self._cursor.execute("BEGIN IMMEDIATE")
-            return batch
+            return False
         for item in batch:
             if item.plan is not None:
                 item.result = item.plan.result
-        return [item for item in batch if item.plan is None]
+            elif not self._write_alone(transaction, item):
+                return False
+        return True
+
+    def _write_alone(self, transaction: Transaction, item: _Item[Any]) -> bool:
+        """Write an item; False when it failed with changes that only a savepoint could take back."""
+        changes = self._connection.total_changes()
+        try:
+            item.result = item.work(transaction)
+        except (apsw.IOError, apsw.FullError, apsw.CorruptError):
+            raise  # the whole transaction is lost, not only this item
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise
+            item.error = translate(error)
+            return self._connection.total_changes() == changes
+        return True
 
     def _write_item(self, transaction: Transaction, item: _Item[Any]) -> None:
+        """Write an item inside a savepoint."""
+        item.error = None
         mark = transaction.mark()
         execute = self._cursor.execute
         execute("SAVEPOINT item")

@@ -26,7 +26,7 @@ from engine.store.rules import (
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow, Row
 from engine.store.sqlite.together import Plan
-from engine.store.sqlite.writer import Transaction
+from engine.store.sqlite.transaction import Transaction
 
 PURGE_ROWS = 1_000
 """Rows a purge looks at in one item, so that bookings never wait long behind it."""

@@ -9,7 +9,6 @@ Repeats and disorder are normal; reading is the same every time.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -25,7 +24,7 @@ from crossdock_sdk import (
     PushRequest,
     TrackEvent,
 )
-from crossdock_sdk.codec import from_local_text
+from crossdock_sdk.codec import from_local_text, read_form
 from crossdock_sdk.signing import same
 from crossdock_zto import terms
 from crossdock_zto.track_codes import ACTIONS, look_up, set_aside
@@ -120,13 +119,7 @@ def _fields(body: bytes) -> dict[str, str]:
     refused.
     """
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_MAX_FIELDS,
-        )
+        pairs = read_form(body, max_fields=_MAX_FIELDS)
     except ValueError as error:
         raise PushRefused("the body is not a form (application/x-www-form-urlencoded)") from error
     fields = dict(pairs)

@@ -15,7 +15,7 @@ from engine.store.port import StoreError
 from engine.store.sqlite import SqliteStore
 from engine.store.sqlite.connection import open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
-from engine.store.sqlite.writer import Transaction
+from engine.store.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,8 @@ from engine.store.sqlite.migrations import load_migrations, migrate
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow
 from engine.store.sqlite.together import MOST_ROWS, Plan
-from engine.store.sqlite.writer import Transaction, Writer
+from engine.store.sqlite.transaction import Transaction
+from engine.store.sqlite.writer import Writer
 
 pytestmark = pytest.mark.anyio
 

@@ -70,7 +70,9 @@ class GetTrackRequest(_message.Message):
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """How old the answer may be; absent means whatever is known, 0 means ask now."""
+        """How old the answer may be; absent means whatever is known, 0 means ask now. What the carrier answered within the
+        last second is now.
+        """
 
     def __init__(
         self,

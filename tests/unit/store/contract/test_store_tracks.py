@@ -118,7 +118,7 @@ async def test_tenant_sees_its_own_tracks_only(store: Any, make: Any) -> None:
 
 
 async def test_push_finds_the_number_of_every_tenant(store: Any, make: Any) -> None:
-    """By carrier, account and number: the newest track of each tenant, with its events."""
+    """By carrier, account and number: the newest track of each tenant."""
     old = await store.open_track(make.track("t1"))
     await store.commit_track(TrackChange(msgspec.structs.replace(old, retired=True)))
     new = await store.open_track(make.track("t2", first_seen_time=make.now + timedelta(days=1)))
@@ -128,9 +128,26 @@ async def test_push_finds_the_number_of_every_tenant(store: Any, make: Any) -> N
 
     found = await store.find_tracks_by_number("sf", "sf-main", "SF1")
 
-    assert [(one.track.track_id, len(one.events)) for one in found] == [("t3", 0), ("t2", 2)]
+    assert [(one.track_id, one.version) for one in found] == [("t3", 0), ("t2", 1)]
     assert await store.find_tracks_by_number("zto", "sf-main", "SF1") == []
     assert await store.find_tracks_by_number("sf", "sf-main", "SF2") == []
+
+
+async def test_step_that_was_to_be_all_new_is_refused_whole(store: Any, make: Any) -> None:
+    """Its track was worked out without the event that is held: nothing of it may be written, nothing told."""
+    track = await store.commit_track(make.step(await store.open_track(make.track()), make.kept(1)))
+    later = msgspec.structs.replace(track, event_count=9)
+    step = msgspec.structs.replace(make.step(later, make.kept(2), make.kept(1)), all_new=True)
+
+    with pytest.raises(Stale, match="holds one of the events"):
+        await store.commit_track(step)
+
+    loaded = await store.get_track("acme", "t1")
+    assert loaded.track == track
+    assert [one.event.time for one in loaded.events] == [make.now + timedelta(hours=1)]
+    assert await store.last_news_sequence() == 1
+    await store.commit_track(msgspec.structs.replace(make.step(track, make.kept(2)), all_new=True))
+    assert await store.last_news_sequence() == 2
 
 
 async def test_track_of_an_order_is_its_newest(store: Any, make: Any) -> None:
