@@ -14,13 +14,15 @@ from typing import Protocol
 
 import msgspec
 import uuid_utils
+from msgspec.structs import replace
 
 from crossdock_sdk import Account, Carrier, CarrierError
-from crossdock_sdk.tracking import Tracked, TrackEvent, TrackRequest
+from crossdock_sdk.tracking import Subscribed, Tracked, TrackEvent, TrackRequest
 from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
+from engine.core.policy.booking import COMES_BACK
 from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
 from engine.outbound import Priority
@@ -148,8 +150,17 @@ class Tracks:
             tracks = await self._store.find_tracks_by_number(account.carrier, account.account_id, number)
             nobody += 0 if tracks else len(of_number)
             for track in tracks:
-                await self._hear(track, of_number)
+                await self._hear(await self._of_this_parcel(track, of_number), of_number)
         return nobody
+
+    async def _of_this_parcel(self, track: TrackRecord, events: Sequence[TrackEvent]) -> TrackRecord:
+        """The track, or a new one when its number was used again for another parcel."""
+        if not all(tracking.is_another_parcel(track, event.time) for event in events):
+            return track
+        tail = track.phone_tail if not track.order_id else ""
+        return await self._store.open_track(
+            self._new(track.tenant, track.carrier, track.account_id, track.waybill_number, tail)
+        )
 
     async def _hear(self, track: TrackRecord, events: Sequence[TrackEvent]) -> None:
         """A push about one track: mostly it goes on where the record ends, and then no event has to be read."""
@@ -221,8 +232,33 @@ class Tracks:
     async def poll_due(self, track: TrackRecord) -> None:
         """Ask about a track that the scheduler claimed."""
         loaded = await self._store.get_track(track.tenant, track.track_id)
-        if loaded is not None and not loaded.track.retired:
-            await self.poll(loaded, priority=Priority.POLL, deadline_s=BACKGROUND_DEADLINE_S)
+        if loaded is None or loaded.track.retired:
+            return
+        if self._wants_pushes(loaded.track):
+            loaded = await self._subscribe(loaded)
+        await self.poll(loaded, priority=Priority.POLL, deadline_s=BACKGROUND_DEADLINE_S)
+
+    def _wants_pushes(self, track: TrackRecord) -> bool:
+        """Whether its carrier has to be asked to push about it: what an account booked is pushed without."""
+        operations = self._carriers[track.carrier].manifest.operations
+        return not track.order_id and not track.subscribed and "subscribe" in operations
+
+    async def _subscribe(self, loaded: LoadedTrack) -> LoadedTrack:
+        """Ask for pushes, until the carrier has answered for good. Without them it is followed by questions alone."""
+        track = loaded.track
+        outcome = await ask(
+            self._outbound,
+            track.account_id,
+            "subscribe",
+            TrackRequest(track.waybill_number, track.phone_tail),
+            priority=Priority.POLL,
+            tenant=track.tenant,
+            deadline_s=BACKGROUND_DEADLINE_S,
+        )
+        refused = isinstance(outcome, CarrierError) and outcome.error_class not in COMES_BACK
+        if not refused and not isinstance(outcome, Subscribed):
+            return loaded  # again with the next question
+        return await self._apply(loaded, lambda rows: replace(rows, subscribed=True))
 
     async def _put_off(self, loaded: LoadedTrack) -> LoadedTrack:
         """Plan the next question after a failure, once for all who waited for the same answer."""

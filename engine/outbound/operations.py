@@ -18,6 +18,7 @@ from crossdock_sdk import (
     Refused,
     Routing,
 )
+from crossdock_sdk.tracking import Subscribed
 
 
 class OperationClass(StrEnum):
@@ -54,6 +55,7 @@ CLASS_OF: Final[dict[str, OperationClass]] = {
     "sort_code": OperationClass.LABEL,
     "quote": OperationClass.QUERY,
     "track": OperationClass.QUERY,
+    "subscribe": OperationClass.QUERY,
 }
 
 PRIORITY_OF: Final[dict[str, Priority]] = {
@@ -65,6 +67,7 @@ PRIORITY_OF: Final[dict[str, Priority]] = {
     "find_by_carrier_order": Priority.QUERY,
     "quote": Priority.QUERY,
     "track": Priority.POLL,
+    "subscribe": Priority.POLL,
 }
 
 ANSWERS: Final[dict[str, tuple[type, ...]]] = {
@@ -75,13 +78,14 @@ ANSWERS: Final[dict[str, tuple[type, ...]]] = {
     "label": (CarrierLabel, CarrierError),
     "sort_code": (Routing, CarrierError),
     "quote": (tuple, CarrierError),
+    "subscribe": (Subscribed, CarrierError),
 }
 """What one item's outcome may be; operations not listed here are not checked."""
 
 CHANGES_THE_WORLD: Final = frozenset({"book", "cancel"})
 """After a first request of these went out, nothing later can prove that nothing happened."""
 
-COALESCED: Final = frozenset({"find", "quote", "track"})
+COALESCED: Final = frozenset({"find", "quote", "track", "subscribe"})
 """Equal items in flight share one call."""
 
 NAMES_ITS_ITEM: Final = frozenset({"book", "cancel", "find"})

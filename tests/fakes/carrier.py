@@ -47,7 +47,7 @@ from crossdock_sdk import (
     SideEffect,
 )
 from crossdock_sdk.manifest import BookingFacts, Names, Service
-from crossdock_sdk.tracking import Tracked, TrackEvent, TrackRequest, TrackStatus
+from crossdock_sdk.tracking import Subscribed, Tracked, TrackEvent, TrackRequest, TrackStatus
 from engine.outbound import Ambiguous, FaultKind, NotSent
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import Duplicate, Ledger
@@ -209,6 +209,9 @@ class Network:
             return _answer(error_class=ErrorClass.NOT_FOUND, message="no such waybill")
         if operation == "track":
             return _answer(scans=[ledger.scans.get(number, []) for number in fields["numbers"]])
+        if operation == "subscribe":
+            ledger.subscribed += fields["numbers"]
+            return _answer()
         if operation == "quote":
             return _answer(price=1200)
         return _answer()
@@ -275,6 +278,12 @@ class FakeCarrier(Carrier):
         return [
             Tracked(number, tuple(map(_event, scans))) for number, scans in zip(numbers, read["scans"], strict=True)
         ]
+
+    def subscribe(self, ctx: CallContext, requests: Sequence[TrackRequest]) -> Flow[list[Any]]:
+        """See Carrier."""
+        numbers = [request.waybill_number for request in requests]
+        yield from self._ask("subscribe", numbers=numbers)
+        return [Subscribed(number) for number in numbers]
 
     def parse_push(self, account: Account, now: Any, request: PushRequest) -> PushReceipt:
         """See Carrier. The signature is a header that says `good`, or the body's digest."""

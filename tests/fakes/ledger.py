@@ -35,6 +35,7 @@ class Ledger:
         self.search_lag_s = search_lag_s
         self.shipments: list[Shipment] = []
         self.scans: dict[str, list[dict[str, str]]] = {}
+        self.subscribed: list[str] = []
 
     def scan(self, number: str, time: datetime, code: str) -> dict[str, str]:
         """A parcel is scanned: the row that a query shows, and a push tells."""

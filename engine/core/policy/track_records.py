@@ -43,7 +43,7 @@ class TrackRecord(msgspec.Struct, frozen=True):
     code no table knows. last_event_time: the newest event's carrier time. pushed_time: when the carrier last pushed
     about it. failed_polls: polls without an answer since the last one; final_polls: polls answered since the parcel
     came to its end. alerts: the open ones. next_check_time: when a stall rule may find it standing still,
-    None for never unless something happens to it.
+    None for never unless something happens to it. subscribed: its carrier was asked to push about it and has answered.
     """
 
     track_id: str
@@ -69,6 +69,7 @@ class TrackRecord(msgspec.Struct, frozen=True):
     retired: bool = False
     alerts: tuple[StallAlert, ...] = ()
     next_check_time: datetime | None = None
+    subscribed: bool = False
     version: int = 0
 
     def __repr__(self) -> str:

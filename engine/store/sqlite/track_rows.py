@@ -51,6 +51,7 @@ class TrackLive(msgspec.Struct, frozen=True):
     unknown_count: int = 0
     failed_polls: int = 0
     final_polls: int = 0
+    subscribed: bool = False
     alerts: tuple[StallAlert, ...] = ()
 
 

@@ -35,6 +35,7 @@ def full(track: Any, now: datetime) -> Any:
         unknown_count=1,
         failed_polls=2,
         final_polls=1,
+        subscribed=True,
         next_poll_time=None,
         next_check_time=now + timedelta(seconds=4),
         alerts=(StallAlert("slow", "stands still", {"after_h": "48"}, now),),
