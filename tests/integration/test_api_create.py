@@ -205,5 +205,5 @@ async def test_no_method_has_a_task_that_every_call_waits_for(world: World) -> N
     """grpc.aio keeps one for each method it was told of beforehand, and waits for all of them at every call."""
     await world.caller().CreateOrder(create("create-by-name"))
 
-    waiting = [task for task in asyncio.all_tasks() if "_request_registered_call" in repr(task.get_coro())]
+    waiting = [task for task in asyncio.all_tasks() if "_request_registered_call" in repr(task)]
     assert waiting == []
