@@ -19,7 +19,7 @@ from engine.api.convert.values import NO_TIME, from_timestamp, is_valid
 from engine.api.errors import RequestInvalid
 from engine.api.gate import Caller, current, status_or_defect
 from engine.core.errors import WatcherTooSlow
-from engine.core.orders import Created, Orders
+from engine.core.orders import Orders
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft
 from engine.core.policy.validation import check_order
@@ -44,7 +44,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self._watch = watch
         self._window = stream_window
         self._slow_reader_s = slow_reader_s
-        self._creating: set[asyncio.Task[Created]] = set()
+        self._creating: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
         """Give up creations whose callers have gone; what they stored is resumed at the next start."""
@@ -67,7 +67,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def CreateOrder(self, request: pb.CreateOrderRequest, context: object) -> pb.CreateOrderResponse:
         """Accept and book."""
         answer = pb.CreateOrderResponse()
-        await self._create(answer, request.order, request.request_id, current.get())
+        await asyncio.shield(self._unbroken(self._create(answer, request.order, request.request_id, current.get())))
         return answer
 
     async def BatchCreateOrders(
@@ -78,9 +78,12 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             validation.check(request)
         caller = current.get()
         answer = pb.BatchCreateOrdersResponse()
-        async with asyncio.TaskGroup() as group:
-            for each in request.requests:
-                group.create_task(self._fill(answer.results.add(), each.order, each.request_id, caller))
+        await asyncio.wait(
+            [
+                self._unbroken(self._fill(answer.results.add(), each.order, each.request_id, caller))
+                for each in request.requests
+            ]
+        )
         return answer
 
     async def StreamCreateOrders(  # type: ignore[override]  # answers with context.write, which grpc.aio allows too
@@ -95,8 +98,10 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
         async def one(item: pb.StreamCreateOrdersRequest) -> None:
             answer = pb.StreamCreateOrdersResponse(index=item.index)
-            await self._fill(answer.result, item.order, item.request_id, caller)
-            answers.put(answer)
+            try:
+                await self._fill(answer.result, item.order, item.request_id, caller)
+            finally:
+                answers.put(answer)
 
         async def write() -> None:
             async for answer in answers.take():
@@ -108,7 +113,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             async for item in request_iterator:
                 await window.acquire()
                 answers.expect_one()
-                group.create_task(one(item))
+                self._unbroken(one(item))
             answers.expect_no_more()
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: object) -> pb.GetOrderResponse:
@@ -170,25 +175,24 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if len(request_id) > 64:
             too_long = FieldViolation("request_id", "has more than 64 characters", "use a UUID")
             raise RequestInvalid([too_long])
-        creation = self._orders.create(
+        created = await self._orders.create(
             caller.tenant,
             draft,
             request_id=request_id,
             deadline_s=caller.deadline_s,
             from_warehouse=not order.HasField("shipper"),
         )
-        created = await self._unbroken(creation)
         write_order(created.order, answer.order)
         answer.replayed = created.replayed
 
-    def _unbroken(self, creation: Coroutine[object, object, Created]) -> asyncio.Future[Created]:
+    def _unbroken(self, creation: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """A creation whose caller may go away: cut between commit and booking, the order would lie idle."""
         task = asyncio.create_task(creation)
         self._creating.add(task)
         task.add_done_callback(self._created)
-        return asyncio.shield(task)
+        return task
 
-    def _created(self, task: asyncio.Task[Created]) -> None:
+    def _created(self, task: asyncio.Task[None]) -> None:
         self._creating.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, since whoever asked may be gone

@@ -67,7 +67,8 @@ class Gate:
 
         Exact unless the rate learns.
         """
-        return self.rate.wait_s(now, self.calls_ahead(priority))
+        ahead = 0 if self.rate.rate_per_s is None else self.calls_ahead(priority)
+        return self.rate.wait_s(now, ahead)
 
     def took(self, seconds: float) -> None:
         """Remember how long a call took."""
@@ -98,7 +99,7 @@ def next_gate(gates: Iterable[Gate], now: float) -> Gate | None:
     best: Gate | None = None
     rank = (Priority.POLL + 1, 0)
     for gate in gates:
-        head = gate.queue.head()
+        head = gate.queue.head() if gate.queue else None
         if head is None or (head.priority, head.seq) >= rank or gate.ready_in_s(now) > 0:
             continue
         best, rank = gate, (head.priority, head.seq)

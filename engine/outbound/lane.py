@@ -116,11 +116,10 @@ class Lane:
         gates = self._gates.values() if operation is None else (self._gates[operation],)
         worst = self._health.breaker.wait_s(now)
         for gate in gates:
-            ahead = gate.calls_ahead(Priority.POLL)
-            worst = max(worst, gate.rate.wait_s(now, ahead))
+            worst = max(worst, gate.rate_wait_s(now, Priority.POLL))
             if self._in_flight >= self._health.limit.limit or gate.in_flight >= gate.limit.concurrency:
                 slots = min(self._health.limit.limit, gate.limit.concurrency)
-                worst = max(worst, gate.mean_s * (ahead + 1) / slots)
+                worst = max(worst, gate.mean_s * (gate.calls_ahead(Priority.POLL) + 1) / slots)
         return worst
 
     def is_open(self, now: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2
@@ -197,3 +199,11 @@ async def test_output_only_fields_of_a_request_are_ignored(world: World) -> None
     assert answer.order.order_id != "0" * 36
     assert answer.order.state == State.STATE_BOOKED
     assert answer.order.booking.waybill_number != "SF0000000000000"
+
+
+async def test_no_method_has_a_task_that_every_call_waits_for(world: World) -> None:
+    """grpc.aio keeps one for each method it was told of beforehand, and waits for all of them at every call."""
+    await world.caller().CreateOrder(create("create-by-name"))
+
+    waiting = [task for task in asyncio.all_tasks() if "_request_registered_call" in repr(task)]
+    assert waiting == []

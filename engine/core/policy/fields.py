@@ -40,8 +40,10 @@ class FieldViolation(msgspec.Struct, frozen=True):
 def prefixed(violations: Iterable[FieldViolation], path: str) -> tuple[FieldViolation, ...]:
     """The same violations seen from further out: `city` under `recipient.address`."""
     return tuple(
-        FieldViolation(f"{path}.{found.field}" if found.field else path, found.description, found.remedy)
-        for found in violations
+        [
+            FieldViolation(f"{path}.{found.field}" if found.field else path, found.description, found.remedy)
+            for found in violations
+        ]
     )
 
 

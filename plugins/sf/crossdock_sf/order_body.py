@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 from crossdock_sdk import Account, Booking, Item, Money, Options, Party, Temperature
 from crossdock_sdk.codec import kilograms, local_text
@@ -55,6 +56,7 @@ def order_body(account: Account, booking: Booking) -> dict[str, object]:
     return body | {key: value for key, value in optional.items() if value}
 
 
+@lru_cache(maxsize=64)
 def _product(service: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", service):
         raise wire.refused_locally("service", "SF's products are numbers such as 2 (顺丰标快)")
