@@ -1,7 +1,7 @@
 """The bare read: a grpc.aio server that answers GetTrack with one message it was given. The limit for the store's.
 
-    python -m benchmarks.bare_tracks      reads the answer from standard input, as hex in a line,
-                                          prints {"grpc_port": …}, serves until its stdin closes
+python -m benchmarks.bare_tracks      reads the answer from standard input, as hex in a line,
+                                      prints {"grpc_port": …}, serves until its stdin closes
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ from engine.outbound.outbound import Outbound
 from engine.store.port import Stale, Store
 from engine.store.track_port import TrackChange
 
-
 MOMENT_S = 1.0
 """What a carrier answered so short a time ago is now: scans are whole seconds apart. A crowd asks it once a second."""
 
