@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("store", "labels", "booking")
+BENCHMARKS = ("store", "labels", "booking", "pushes", "tracks")
 
 
 def main() -> int:
