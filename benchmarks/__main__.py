@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("store", "labels", "booking", "stream")
+BENCHMARKS = ("store", "labels", "booking", "stream", "pushes", "tracks")
 
 
 def main() -> int:

@@ -177,6 +177,10 @@ class Gate(grpc.aio.ServerInterceptor):
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
+            except grpc.aio.InternalError as error:
+                # A write that gRPC could not do: the reader hung up while it was under way. No defect of ours.
+                code = "CANCELLED"
+                raise asyncio.CancelledError from error
             except Exception as error:
                 status = status_or_defect(method, _first(error))
                 code = _code_name(status.code)

@@ -1,13 +1,17 @@
 """Watching orders and parcels: what happened, read from the store in commit order, from any cursor that is still kept.
 
-A watcher holds no queue: it reads pages from the store as fast as its reader takes them, so a stalled reader costs
-one parked coroutine. Between events it sleeps until a commit wakes it, and sends a checkpoint now and then.
+A watcher holds no queue: it reads pages as fast as its reader takes them, so a stalled reader costs one parked
+coroutine. What was committed last is remembered for all of them together; who is further behind reads the store.
+Between events a watcher sleeps until a commit wakes it, and sends a checkpoint now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from functools import partial
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -21,6 +25,8 @@ from engine.store.port import Store
 PAGE = 32
 """Read at once for a watcher. It is all that a stalled one holds, and few enough to be read without a thread."""
 CHECKPOINT_S = 10.0
+RECENT = 512
+"""Entries of each log that are remembered, so that watchers who keep up cost the store nothing."""
 
 
 class WatchFilter(msgspec.Struct, frozen=True):
@@ -81,29 +87,46 @@ N = TypeVar("N", bound=_Numbered)
 
 
 class _Log(msgspec.Struct, Generic[N]):
-    """One of the store's two logs."""
+    """One of the store's two logs. `recent`: its end, as commits told it, without a gap."""
 
     first: Callable[[], Awaitable[int]]
     last: Callable[[], Awaitable[int]]
     after: Callable[..., Awaitable[list[N]]]
+    tenant_of: Callable[[N], str]
+    recent: deque[N]
+
+    async def page(self, tenant: str, seen: int) -> tuple[list[N], int]:
+        """The tenant's next entries, and how far the log had been looked at."""
+        recent = self.recent
+        if recent and seen >= recent[0].sequence - 1:
+            following = islice(recent, seen - recent[0].sequence + 1, None)
+            ours = (entry for entry in following if self.tenant_of(entry) == tenant)
+            return list(islice(ours, PAGE)), recent[-1].sequence
+        # First how far, then what: else what is committed in between would be passed over.
+        newest = await self.last()
+        return await self.after(tenant, seen, limit=PAGE), newest
 
 
 class Watch:
     """Wakes watchers on every commit. One per engine."""
 
     def __init__(self, store: Store) -> None:
-        self._orders = _Log[Event](store.first_sequence, store.last_sequence, store.events_after)
-        self._tracks = _Log[NumberedNews](store.first_news_sequence, store.last_news_sequence, store.news_after)
+        self._orders = _Log[Event](
+            store.first_sequence, store.last_sequence, store.events_after, _event_tenant, deque(maxlen=RECENT)
+        )
+        self._tracks = _Log[NumberedNews](
+            store.first_news_sequence, store.last_news_sequence, store.news_after, _news_tenant, deque(maxlen=RECENT)
+        )
         self._changed = asyncio.Event()
         self._closing = False
         self.watcher_count = 0
-        store.on_commit(self._wake)
-        store.on_news(self._wake)
+        store.on_commit(partial(self._heard, self._orders))
+        store.on_news(partial(self._heard, self._tracks))
 
     def close(self) -> None:
         """End every watch: the engine is going down; readers resume from their last cursor."""
         self._closing = True
-        self._wake(())
+        self._wake()
 
     def orders(
         self, tenant: str, cursor: str, wanted: WatchFilter, *, checkpoint_s: float = CHECKPOINT_S
@@ -130,8 +153,7 @@ class Watch:
                 yield Checkpoint(seen)
             while not self._closing:
                 changed = self._changed
-                newest = await log.last()
-                entries = await log.after(tenant, seen, limit=PAGE)
+                entries, newest = await log.page(tenant, seen)
                 for entry in entries:
                     seen = entry.sequence
                     if wanted(entry):
@@ -148,9 +170,21 @@ class Watch:
         finally:
             self.watcher_count -= 1
 
-    def _wake(self, committed: object) -> None:
+    def _heard(self, log: _Log[N], committed: Collection[N]) -> None:
+        log.recent.extend(committed)
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _event_tenant(event: Event) -> str:
+    return event.event.tenant
+
+
+def _news_tenant(news: NumberedNews) -> str:
+    return news.news.tenant
 
 
 async def _start(log: _Log[N], cursor: str) -> int:
@@ -164,7 +198,7 @@ async def _start(log: _Log[N], cursor: str) -> int:
     sequence = int(cursor)
     if sequence and sequence < oldest - 1:
         raise CursorExpired(oldest)
-    return sequence
+    return sequence or oldest - 1
 
 
 async def _unchanged_until(due: float, changed: asyncio.Event) -> bool:

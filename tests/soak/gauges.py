@@ -60,6 +60,8 @@ async def _look(w: World, http: httpx.AsyncClient, born_s: float) -> Sample | No
         threads = len(os.listdir(proc / "task"))
     except (OSError, httpx.HTTPError):
         return None
+    if not pages:
+        return None  # killed, and not yet taken off the list
     tasks = next((line for line in text.splitlines() if line.startswith("crossdock_tasks ")), "x 0")
     return Sample(
         time.monotonic() - born_s, pages * 4096 / 2**20, descriptors, threads, int(float(tasks.rpartition(" ")[2]))

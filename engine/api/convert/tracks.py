@@ -6,7 +6,7 @@ from crossdock.v1 import track_service_pb2, track_status_pb2
 from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 from engine.api.convert.values import to_timestamp
 from engine.core.policy.recognition import Guess
-from engine.core.policy.track_records import KeptEvent, LoadedTrack, StallAlert, TrackNews, TrackRecord, TrackSource
+from engine.core.policy.track_records import LoadedTrack, StallAlert, TrackNews, TrackRecord, TrackSource
 
 pb = track_service_pb2
 
@@ -35,18 +35,23 @@ def write_track(loaded: LoadedTrack) -> pb.Track:
         order_id=track.order_id,
         status=STATUSES[track.status],
         milestone=MILESTONES[track.milestone],
-        events=[_write_event(kept) for kept in loaded.events],
-        freshness=_write_freshness(track),
         unknown_event_count=track.unknown_count,
         alerts=[_write_alert(alert) for alert in track.alerts],
     )
+    # Written in place: a message given to another is copied, with everything in it.
+    for kept in loaded.events:
+        event = message.events.add()
+        _fill(event, kept.event)
+        event.source = SOURCES[kept.source]
+        to_timestamp(kept.received_time, event.receive_time)
+    _write_freshness(track, message.freshness)
     if track.status_time is not None:
         to_timestamp(track.status_time, message.status_time)
     return message
 
 
-def _write_freshness(track: TrackRecord) -> pb.Freshness:
-    message = pb.Freshness(source=SOURCES[track.source])
+def _write_freshness(track: TrackRecord, message: pb.Freshness) -> None:
+    message.source = SOURCES[track.source]
     for field, time in (
         (message.observed_time, track.observed_time),
         (message.carrier_event_time, track.last_event_time),
@@ -54,31 +59,20 @@ def _write_freshness(track: TrackRecord) -> pb.Freshness:
     ):
         if time is not None:
             to_timestamp(time, field)
-    return message
 
 
-def _write_event(kept: KeptEvent) -> pb.TrackEvent:
-    message = _event(kept.event)
-    message.source = SOURCES[kept.source]
-    to_timestamp(kept.received_time, message.receive_time)
-    return message
-
-
-def _event(event: TrackEvent) -> pb.TrackEvent:
-    message = pb.TrackEvent(
-        status=STATUSES[event.status],
-        milestone=MILESTONES[event.milestone],
-        code=event.code,
-        text=event.text,
-        city=event.place.city,
-        facility=event.place.facility,
-        courier_name=event.courier_name,
-        courier_phone=event.courier_phone,
-        signer=event.signer,
-        new_waybill_number=event.new_waybill_number,
-    )
+def _fill(message: pb.TrackEvent, event: TrackEvent) -> None:
+    message.status = STATUSES[event.status]
+    message.milestone = MILESTONES[event.milestone]
+    message.code = event.code
+    message.text = event.text
+    message.city = event.place.city
+    message.facility = event.place.facility
+    message.courier_name = event.courier_name
+    message.courier_phone = event.courier_phone
+    message.signer = event.signer
+    message.new_waybill_number = event.new_waybill_number
     to_timestamp(event.time, message.event_time)
-    return message
 
 
 def _write_alert(alert: StallAlert) -> pb.StallAlert:
@@ -100,7 +94,7 @@ def write_news(news: TrackNews) -> pb.TrackNews:
         status_changed=news.status_changed,
     )
     if news.event is not None:
-        message.event.CopyFrom(_event(news.event))
+        _fill(message.event, news.event)
         message.event.source = SOURCES[news.source]
         to_timestamp(news.received_time, message.event.receive_time)
     if news.alert is not None:

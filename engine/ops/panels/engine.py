@@ -59,12 +59,13 @@ PUSHES = Row(
             ),
         ),
         Panel(
-            title="Watchers",
+            title="Watchers and coroutines",
             unit=Unit.COUNT,
             width=12,
-            advice="Open watch streams. A fall to zero: subscribers lost us or were too slow (WATCHER_TOO_SLOW in "
-            "their log); they resume from their cursor, nothing is lost for 30 days.",
-            queries=(Query("sum(crossdock_watchers)", "streams"),),
+            advice="Open watch streams, and coroutines under way. Streams fall to zero: subscribers lost us or were "
+            "too slow (WATCHER_TOO_SLOW in their log); they resume from their cursor, nothing is lost for 30 days. "
+            "Coroutines rise and rise under a steady load: something is started and never ends; report it.",
+            queries=(Query("sum(crossdock_watchers)", "streams"), Query("sum(crossdock_tasks)", "coroutines")),
         ),
     ),
 )

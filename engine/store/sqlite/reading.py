@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,15 @@ class Reads:
     def short(self, sql: str, row: Row = ()) -> list[Any]:
         """Run one query here and now: by key, microseconds."""
         return fetch(self._connection, sql, row)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Short reads inside the block see one state of the store."""
+        fetch(self._connection, "BEGIN", ())
+        try:
+            yield
+        finally:
+            fetch(self._connection, "END", ())
 
     async def long(self, sql: str, row: Row = ()) -> list[Any]:
         """Run one query in a thread, however long it takes."""

@@ -10,15 +10,14 @@ FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
 WHERE t.track_id = ?1 AND +t.tenant = ?2
 ORDER BY t.track_id, e.number;
 
--- name: find_track
-SELECT t.track_id, t.tenant, t.carrier, t.account_id, t.waybill_number, t.order_id, t.first_seen_us,
-       t.status, t.next_poll_us, t.retired, t.version, t.live, t.next_check_us, e.fingerprint, e.body
-FROM tracks AS t LEFT JOIN track_events AS e ON e.track_id = t.track_id
-WHERE t.track_id = (
-  SELECT track_id FROM tracks INDEXED BY tracks_by_number
-  WHERE tenant = ?1 AND carrier = ?2 AND waybill_number = ?3
-  ORDER BY first_seen_us DESC, track_id DESC LIMIT 1)
-ORDER BY t.track_id, e.number;
+-- name: tracks_of_number
+SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,
+       status, next_poll_us, retired, version, live, next_check_us, NULL, NULL
+FROM tracks INDEXED BY tracks_by_number
+WHERE tenant = ?1 AND carrier = ?2 AND waybill_number = ?3;
+
+-- name: events_of_track
+SELECT fingerprint, body FROM track_events WHERE track_id = ?1 ORDER BY number;
 
 -- name: tracks_by_number
 SELECT track_id, tenant, carrier, account_id, waybill_number, order_id, first_seen_us,

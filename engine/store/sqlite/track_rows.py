@@ -172,9 +172,18 @@ class TrackRows:
         """Tracks out of rows of get_track and its kin: a row an event, adjacent by track."""
         for _, same_track in groupby(rows, key=itemgetter(0)):
             first, *more = same_track
-            kept = [self._read_event(row) for row in (first, *more) if row[EVENT] is not None]
+            kept = [
+                self._kept(row[1], row[0], *row[EVENT : EVENT + 2]) for row in (first, *more) if row[EVENT] is not None
+            ]
             kept.sort(key=lambda one: one.event.time)
             yield LoadedTrack(self.read_track(first), tuple(kept))
+
+    def read_loaded(self, row: Sequence[Any], events: Iterable[tuple[bytes, bytes]]) -> LoadedTrack:
+        """A track out of its row, and of its events' fingerprints and bodies in the order of arrival."""
+        track_id, tenant = row[:2]
+        kept = [self._kept(tenant, track_id, mark, body) for mark, body in events]
+        kept.sort(key=lambda one: one.event.time)
+        return LoadedTrack(self.read_track(row), tuple(kept))
 
     def read_track(self, row: Sequence[Any]) -> TrackRecord:
         """A track out of the first columns of such a row."""
@@ -225,9 +234,8 @@ class TrackRows:
         live = TrackLive(*_live_fields(track))
         return self._seal(track.tenant, TRACK, track.track_id, _encode(live))
 
-    def _read_event(self, row: Sequence[Any]) -> KeptEvent:
-        mark = row[EVENT]
-        kept = self._open_event(row[1], row[0], mark, row[EVENT + 1])
+    def _kept(self, tenant: str, track_id: str, mark: bytes, sealed: bytes) -> KeptEvent:
+        kept = self._open_event(tenant, track_id, mark, sealed)
         return KeptEvent(mark, kept.event, kept.received_time, kept.source, kept.mapping_version)
 
     def _open_event(self, tenant: str, track_id: str, mark: bytes, sealed: bytes) -> EventBody:

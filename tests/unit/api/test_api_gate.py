@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import grpc
 import pytest
 
 from engine.api.errors import Unauthenticated
-from engine.api.gate import Tenants
+from engine.api.gate import Gate, Tenants
 from engine.core.policy.records import Tenant
+from engine.metrics import Metrics
 
 
 class Context:
@@ -95,3 +98,34 @@ def test_without_a_key_the_anonymous_tenant_calls() -> None:
     assert find(tenants) == "default"
     with pytest.raises(Unauthenticated):
         find(tenants, "Bearer anything")
+
+
+class Call:
+    """A call without key or deadline."""
+
+    def invocation_metadata(self) -> tuple[()]:
+        """No metadata."""
+        return ()
+
+    def time_remaining(self) -> None:
+        """No deadline."""
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_hung_up_is_no_defect() -> None:
+    """gRPC fails the write that was under way: the call was cancelled, nothing of ours is broken."""
+    metrics, context = Metrics(), Call()
+    gate = Gate(Tenants([], {}, anonymous="d"), metrics, default_deadline_s=1.0, longest_deadline_s=1.0, max_calls=1)
+
+    async def writing(request: object, context: object) -> None:
+        raise grpc.aio.InternalError("execute_batch")
+
+    async def handler(details: grpc.HandlerCallDetails) -> Any:
+        return grpc.unary_stream_rpc_method_handler(writing)
+
+    details: Any = type("Details", (), {"method": "/crossdock.v1.TrackService/WatchTracks"})
+    wrapped: Any = await gate.intercept_service(handler, details)
+    with pytest.raises(asyncio.CancelledError):
+        await wrapped.unary_stream(object(), context)
+
+    assert 'grpc_calls_total{code="CANCELLED",method="WatchTracks"} 1.0' in metrics.expose().decode()

@@ -75,8 +75,10 @@ async def test_a_watch_without_cursor_begins_now_and_is_woken_by_commits() -> No
     assert watching == 1
 
 
-async def test_a_backlog_of_several_pages_has_no_gap() -> None:
-    """Page by page, as fast as the reader takes them."""
+@pytest.mark.parametrize("remembered", [1, 7, PAGE, 10_000])
+async def test_a_backlog_of_several_pages_has_no_gap(remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, as fast as the reader takes them: out of the store, then out of what is remembered."""
+    monkeypatch.setattr("engine.core.watch.RECENT", remembered)
     async with house(ALPHA) as scene:
         count = PAGE // 2 + 50
         for n in range(count):
@@ -106,6 +108,30 @@ async def test_a_filter_tells_only_what_is_wanted(wanted: WatchFilter, expected:
 
     assert kinds(seen) == expected
     assert seen[-1] == Checkpoint(3)
+
+
+async def test_what_is_remembered_is_the_end_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that keeps up asks the store for nothing; one that is behind does."""
+    monkeypatch.setattr("engine.core.watch.RECENT", 4)
+    async with house(ALPHA) as scene:
+        asked: list[int] = []
+        real = scene.store.events_after
+
+        async def counted(tenant: str, sequence: int, *, limit: int) -> list[Event]:
+            asked.append(sequence)
+            return await real(tenant, sequence, limit=limit)
+
+        scene.watch._orders.after = counted
+        for n in range(4):
+            await scene.create(f"A{n}")
+        near = await take(scene.watch.orders(TENANT, "4", ALL), 4)
+        near_asked = list(asked)
+        far = await take(scene.watch.orders(TENANT, "3", ALL), 5)
+
+    assert [m.sequence for m in near] == [5, 6, 7, 8]
+    assert near_asked == []
+    assert [m.sequence for m in far] == [4, 5, 6, 7, 8]
+    assert asked == [3]
 
 
 async def test_another_tenants_events_move_the_cursor_and_are_never_told() -> None:
