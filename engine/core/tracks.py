@@ -31,7 +31,7 @@ from engine.store.port import Stale, Store
 from engine.store.track_port import TrackChange
 
 MOMENT_S = 1.0
-"""What a carrier answered so short a time ago is now: scans are whole seconds apart. A crowd asks it once a second."""
+"""What was answered so long ago is now, also at carriers that name no least interval between two questions."""
 
 
 class TrackKey(msgspec.Struct, frozen=True):
@@ -283,11 +283,18 @@ class Tracks:
         observed = loaded.track.observed_time
         if max_age_s is None or not self.can_be_asked(loaded.track.carrier):
             return loaded
-        if loaded.track.source is TrackSource.POLL:
-            max_age_s = max(max_age_s, MOMENT_S)
+        if self._was_just_asked(loaded.track):
+            return loaded
         if observed is not None and (self._clock.now() - observed).total_seconds() <= max_age_s:
             return loaded
         return await self.poll(loaded, priority=Priority.QUERY, deadline_s=deadline_s)
+
+    def _was_just_asked(self, track: TrackRecord) -> bool:
+        """Whether its carrier wants no other question about it yet; what it said a moment ago is all there is."""
+        if track.polled_time is None:
+            return False
+        least_s = max(self._min_interval_s(track), MOMENT_S)
+        return (self._clock.now() - track.polled_time).total_seconds() < least_s
 
     async def _open(self, tenant: str, key: TrackKey) -> LoadedTrack:
         account = next((a for a in self._accounts.values() if a.carrier == key.carrier), None)
@@ -318,7 +325,9 @@ class Tracks:
         # A question by hand does not bring back what was let go; the carrier's own news may.
         if not self.can_be_asked(track.carrier) or (track.retired and source is TrackSource.POLL):
             return track
-        plan = following.pushed if source is TrackSource.PUSH else following.answered
+        plan = following.pushed
+        if source is TrackSource.POLL:
+            plan, track = following.answered, replace(track, polled_time=now)
         return plan(track, now=now, min_interval_s=self._min_interval_s(track), rules=self._rules)
 
     def _min_interval_s(self, track: TrackRecord) -> float:

@@ -26,7 +26,8 @@ def track_request(
 ) -> pb.GetTrackRequest:
     """A question about one parcel, by carrier and number or by the order it was booked for.
 
-    `max_age_s` is how old the answer may be: None takes what is known, 0 asks the carrier now.
+    `max_age_s` is how old the answer may be: None takes what is known, 0 asks the carrier now, unless
+    it was asked about the number less than its least interval ago.
     `phone_tail` are the last four digits of a phone on the label, for carriers that want them.
     Raises ConfigurationError.
     """

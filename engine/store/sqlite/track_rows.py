@@ -52,6 +52,7 @@ class TrackLive(msgspec.Struct, frozen=True):
     failed_polls: int = 0
     final_polls: int = 0
     subscribed: bool = False
+    polled_time: datetime | None = None
     alerts: tuple[StallAlert, ...] = ()
 
 

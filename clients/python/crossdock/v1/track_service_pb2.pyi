@@ -70,8 +70,8 @@ class GetTrackRequest(_message.Message):
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """How old the answer may be; absent means whatever is known, 0 means ask now. What the carrier answered within the
-        last second is now.
+        """How old the answer may be; absent means whatever is known, 0 means ask now. A carrier is not asked about a number
+        again before its least interval is over (60 s at sf and zto): what it said then is the answer, and `freshness` tells.
         """
 
     def __init__(

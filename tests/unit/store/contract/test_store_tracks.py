@@ -36,6 +36,7 @@ def full(track: Any, now: datetime) -> Any:
         failed_polls=2,
         final_polls=1,
         subscribed=True,
+        polled_time=now + timedelta(seconds=4),
         next_poll_time=None,
         next_check_time=now + timedelta(seconds=4),
         alerts=(StallAlert("slow", "stands still", {"after_h": "48"}, now),),
