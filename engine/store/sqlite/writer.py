@@ -2,8 +2,7 @@
 
 - A batch is one transaction. Items that have a plan are written together, the others one after the other. Should one of
   them fail after it changed anything, the batch begins anew with a savepoint for each: one that fails spoils no other.
-- Writes gather in the event loop and are handed over together, at most every GATHER_S: a lone write goes at once, many
-  share a commit.
+- While writers are many, writes gather in the event loop and are handed over together (`hand_over_at`).
 - A future resolves only after COMMIT returned; a batch comes back to the event loop in one call.
 - After a failed write or fsync nothing is known of the file's state: the process ends with code 75.
 - The writer alone checkpoints: PASSIVE each 1,000 pages, TRUNCATE when idle and at the end.
@@ -39,7 +38,9 @@ QUEUE_ITEMS = 8_192
 CHECKPOINT_PAGES = 1_000
 IDLE_S = 1.0
 GATHER_S = 0.008
-"""Least time between two hand-overs to the writer. Without it half of all commits under load held a single write."""
+"""Least time between two hand-overs while writers are many: else half of all commits under load held a single write."""
+MANY_S = 0.1
+"""For how long writers count as many after a commit was shared."""
 EXIT_STORAGE_FAILED = 75
 
 # Every SQL step lets go of the interpreter lock, and a loop that never sleeps can take lock and
@@ -58,6 +59,15 @@ def end_process(message: str) -> None:
     _log.critical(message)
     logging.shutdown()
     os._exit(EXIT_STORAGE_FAILED)
+
+
+def hand_over_at(now: float, handed_over_at: float, shared_at: float) -> float:
+    """When a write that comes at `now` goes to the writer: at once for a caller who is alone.
+
+    handed_over_at: the last hand-over. shared_at: when a commit of more than one write last ended.
+    """
+    many = now - shared_at <= MANY_S
+    return max(now, handed_over_at + GATHER_S) if many else now
 
 
 class _Item(Generic[T]):
@@ -93,7 +103,7 @@ class Writer:
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
         self._gathered: list[_Item[Any]] = []
-        self._next_hand_over = 0.0
+        self._handed_over_at = self._shared_at = float("-inf")
         self._queue: queue.SimpleQueue[list[_Item[Any]] | None] = queue.SimpleQueue()
         self._closed = ""
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -126,7 +136,8 @@ class Writer:
             raise StoreError(f"{QUEUE_ITEMS} writes wait for the disk: try again later")
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._gathered:
-            self._loop.call_at(max(self._next_hand_over, self._loop.time()), self._hand_over)
+            due = hand_over_at(self._loop.time(), self._handed_over_at, self._shared_at)
+            self._loop.call_at(due, self._hand_over)
         self._gathered.append(_Item(work, plan, future))
         self._pending += 1
         return future
@@ -303,7 +314,7 @@ class Writer:
     def _hand_over(self) -> None:
         """Give the writer what has gathered, in batches it may take whole."""
         gathered, self._gathered = self._gathered, []
-        self._next_hand_over = self._loop.time() + GATHER_S
+        self._handed_over_at = self._loop.time()
         for at in range(0, len(gathered), BATCH_ITEMS):
             self._queue.put(gathered[at : at + BATCH_ITEMS])
         if gathered and self._watch is None:
@@ -324,6 +335,8 @@ class Writer:
     def _deliver(self, batch: list[_Item[Any]], events: list[Event], news: list[NumberedNews], seconds: float) -> None:
         self._pending -= len(batch)
         self._batches_ended += 1
+        if len(batch) > 1:
+            self._shared_at = self._loop.time()
         if events:
             self._deliver_events(events)
         if news:

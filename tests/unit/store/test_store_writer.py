@@ -18,7 +18,7 @@ from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow
 from engine.store.sqlite.together import MOST_ROWS, Plan
 from engine.store.sqlite.transaction import Transaction
-from engine.store.sqlite.writer import Writer
+from engine.store.sqlite.writer import Writer, hand_over_at
 
 pytestmark = pytest.mark.anyio
 
@@ -280,6 +280,22 @@ async def test_a_step_whose_order_moved_on_hinders(rig: Any, order: None) -> Non
 
     assert (late, now, again) == ("decided for itself", "written", ["one", "one"])
     assert await rig.writer.run(lambda tx: tx.run("SELECT state, version FROM orders")) == [("BOOKED", 1)]
+
+
+@pytest.mark.parametrize(
+    ("handed_over_at", "shared_at", "due"),
+    [
+        (float("-inf"), float("-inf"), 10.0),
+        (9.999, float("-inf"), 10.0),
+        (9.999, 9.8, 10.0),
+        (9.999, 9.95, 10.007),
+        (9.99, 9.95, 10.0),
+    ],
+    ids=["the first", "alone", "alone again", "among many", "among many, after a pause"],
+)
+def test_only_those_among_many_wait_for_company(handed_over_at: float, shared_at: float, due: float) -> None:
+    """Whoever is alone never waits, and nobody for longer than a moment."""
+    assert hand_over_at(10.0, handed_over_at, shared_at) == pytest.approx(due)
 
 
 async def test_writes_of_one_moment_share_a_commit(rig: Any) -> None:
