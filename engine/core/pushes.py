@@ -33,6 +33,7 @@ from engine.core.policy.records import AttemptState, Event, EventKind, LoadedOrd
 from engine.core.policy.track_records import DeadLetter
 from engine.core.policy.transitions import UNSETTLED
 from engine.core.tracks import Tracks
+from engine.crash import crash_point
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store, StoreError
@@ -105,6 +106,7 @@ class Pushes:
             await self._set_aside(account_id, request, error)
             self._observer.push_received(account.carrier, "SET_ASIDE")
             return receipt.acknowledgement
+        crash_point("push_committed")
         self._observer.push_received(account.carrier, "ACCEPTED")
         return receipt.acknowledgement
 
