@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from crossdock.v1 import (
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import CARRIERS, Sandbox, running_sandbox
 from tests.acceptance.evidence import Call, Evidence, OrderFact, SeenEvent
+from tests.fakes.proxy import Proxy
 
 pb = order_service_pb2
 T = TypeVar("T")
@@ -340,3 +341,17 @@ async def world(
             yield made
         finally:
             await made.close()
+
+
+@asynccontextmanager
+async def through_proxies(w: World) -> AsyncIterator[dict[str, Proxy]]:
+    """Put a proxy between the engine and each carrier; the engine must not have been started yet. By carrier code."""
+    async with AsyncExitStack() as stack:
+        proxies: dict[str, Proxy] = {}
+        settings = w.sandbox.config_path.read_text("utf-8")
+        for code, simulator in w.sandbox.simulators.items():
+            port = int(simulator.url.rpartition(":")[2])
+            proxies[code] = await stack.enter_async_context(Proxy(port))
+            settings = settings.replace(simulator.url, proxies[code].url)
+        w.sandbox.config_path.write_text(settings, "utf-8")
+        yield proxies
