@@ -178,7 +178,13 @@ class World:
     async def evidence(self) -> Evidence:
         """What everybody says now. The engine must be up; ask when it is at rest."""
         orders = [fact async for fact in self._listed()]
-        return Evidence(self.calls, orders, await self._told(orders), self.ledgers())
+        return Evidence(self.calls, orders, await self._told(orders), self.ledgers(), await self._confirmed())
+
+    async def _confirmed(self) -> int | None:
+        """Attempts counted as confirmed, if one engine has counted them all."""
+        if self.sandbox.engines_started != 1:
+            return None
+        return int(await self.metric("crossdock_attempts_total", outcome="CONFIRMED"))
 
     def ledgers(self) -> dict[str, Any]:
         """Carrier code -> its ledger on disk."""

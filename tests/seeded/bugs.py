@@ -28,15 +28,17 @@ from crossdock_sdk.tracking import TrackEvent
 from engine.core.calls import ask
 from engine.core.policy.breaker import Verdict
 from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder
-from engine.core.policy.track_records import DeadLetter, LoadedTrack, TrackSource
+from engine.core.policy.track_records import DeadLetter, LoadedTrack, TrackRecord, TrackSource
 from engine.core.pushes import Pushes
 from engine.outbound import Priority
 from engine.outbound.call import CallReport
 from engine.outbound.errors import FaultKind, NotSent, TransportError
 from engine.outbound.feedback import Lesson, lesson
+from engine.store.memory_tracks import MemoryTracks
 from engine.store.sqlite.connection import open_writer
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.writer import Transaction, Writer, _Item
+from engine.store.track_port import TrackChange
 
 POWER_CUT = "tests/integration/test_store_power.py::test_a_power_cut_loses_nothing_that_was_acknowledged"
 READ_REQUEST = "tests/integration/test_transport.py::test_a_request_that_was_read_is_ambiguous"
@@ -134,7 +136,18 @@ def _forgetful_deduplication() -> None:
         loaded = replace(loaded, events=recent)
         return honest(loaded, incoming, source=source, now=now, mapping_version=mapping_version)
 
+    # The store refuses a fingerprint that it has: a cache of five minutes would have stood there too.
+    honest_commit = MemoryTracks.commit_track
+
+    async def commit(self: MemoryTracks, change: TrackChange) -> TrackRecord:
+        now = change.track.observed_time
+        kept = self._kept[change.track.track_id]
+        for mark in [m for m, one in kept.items() if now and now - one.received_time > timedelta(minutes=5)]:
+            del kept[mark]
+        return await honest_commit(self, change)
+
     _lay(tracking, "absorb", absorb)
+    _lay(MemoryTracks, "commit_track", commit)
 
 
 def _acknowledge_push_first() -> None:
