@@ -122,6 +122,7 @@ class Sandbox:
         self.server = ""
         self.http = ""
         self.config_path = folder / "crossdock.toml"
+        self.engines_started = 0
         self._engine: asyncio.subprocess.Process | None = None
         self._standby: asyncio.subprocess.Process | None = None
         self._standby_environment: dict[str, str] = {}
@@ -147,6 +148,7 @@ class Sandbox:
         process, self._standby = self._standby, None
         assert process is not None
         self._engine = process
+        self.engines_started += 1
         assert process.stdin is not None
         process.stdin.write(b"\n")
         ports = await _first_line(process, "engine", self.folder / "engine.log")

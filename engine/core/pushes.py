@@ -33,6 +33,7 @@ from engine.core.policy.records import AttemptState, Event, EventKind, LoadedOrd
 from engine.core.policy.track_records import DeadLetter
 from engine.core.policy.transitions import UNSETTLED
 from engine.core.tracks import Tracks
+from engine.crash import crash_point
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store, StoreError
@@ -105,6 +106,7 @@ class Pushes:
             await self._set_aside(account_id, request, error)
             self._observer.push_received(account.carrier, "SET_ASIDE")
             return receipt.acknowledgement
+        crash_point("push_committed")
         self._observer.push_received(account.carrier, "ACCEPTED")
         return receipt.acknowledgement
 
@@ -128,19 +130,24 @@ class Pushes:
         return await self._store.get_dead_letter(letter_id)
 
     async def replay(self, letter: DeadLetter) -> str:
-        """Try a push again that was set aside; returns the new cause, "" when it is applied and gone."""
+        """Try a push again that was set aside; returns the new cause, "" when it is applied and gone.
+
+        The try is counted before it is made: a push that ends the process must not look as if nobody had tried.
+        """
         request = PushRequest(headers=letter.headers, body=letter.body, path=letter.path, query=letter.query)
         account = self._accounts.get(letter.account_id)
         carrier = self._carriers.get(account.carrier) if account else None
         if account is None or carrier is None:
             return f"account {letter.account_id} is not configured any more"
+        letter = replace(letter, attempts=letter.attempts + 1)
+        await self._store.put_dead_letter(letter)
         try:
             receipt = carrier.parse_push(account, letter.received_time, request)
             for news in receipt.bookings:
                 await self._apply(account, news)
             await self._tracks.ingest_push(account, receipt.tracks)
         except Exception as error:  # stays set aside, with what went wrong this time
-            await self._store.put_dead_letter(replace(letter, attempts=letter.attempts + 1, cause=_cause(error)))
+            await self._store.put_dead_letter(replace(letter, cause=_cause(error)))
             return _cause(error)
         await self._store.delete_dead_letter(letter.letter_id)
         return ""

@@ -15,6 +15,7 @@ import msgspec
 from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.policy.rate import GcraState
+from engine.crash import crash_point
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store, StoreError
 
@@ -36,7 +37,10 @@ async def reconcile(store: Store, booker: Booker, clock: Clock, on_error: Callab
         room = AT_ONCE - booker.background_count
         if room > 0:
             try:
-                for loaded in await store.claim_due(clock.now(), epoch=booker.epoch, limit=room):
+                claimed = await store.claim_due(clock.now(), epoch=booker.epoch, limit=room)
+                if claimed:
+                    crash_point("lease_taken")
+                for loaded in claimed:
                     booker.start(loaded, background=True)
             except StoreError as error:
                 on_error(error)

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
 
 from crossdock_sdk.simulator import Entry
-from tests.acceptance.evidence import Evidence, OrderFact, live_waybills
+from tests.acceptance.evidence import Call, Evidence, OrderFact, live_waybills
 
 AT_REST = frozenset({"BOOKED", "CANCELLED", "FAILED", "NEEDS_REVIEW"})
+NEVER_AFTER: Mapping[str, frozenset[str]] = {
+    # A late booking may still call a person, and a refused cancel leaves the order booked.
+    "BOOKED": frozenset({"ACCEPTED", "BOOKING", "FAILED"}),
+    "CANCELLING": frozenset({"ACCEPTED", "BOOKING", "FAILED"}),
+    "CANCELLED": frozenset({"ACCEPTED", "BOOKING", "BOOKED", "CANCELLING", "FAILED"}),
+    "FAILED": frozenset({"ACCEPTED", "BOOKING", "BOOKED", "CANCELLING", "CANCELLED"}),
+}
+"""States that an order cannot be in any more once it was in this one."""
 OPEN_ATTEMPTS = frozenset({"INTENT", "UNKNOWN", "CONFIRMED"})
 
 Rule = Callable[[Evidence], Iterator[str]]
@@ -127,6 +136,40 @@ def _events_tell_all(evidence: Evidence) -> Iterator[str]:
         yield f"events tell of order {order_id}, which is not there"
 
 
+def _never_back(evidence: Evidence) -> Iterator[str]:
+    """An order's state goes forward, as events tell it and as callers saw it."""
+    told: dict[str, list[str]] = {}
+    for event in evidence.events:
+        told.setdefault(event.order_id, []).append(event.state)
+    for order_id, states in told.items():
+        for earlier, later in pairwise(states):
+            if later in NEVER_AFTER.get(earlier, ()):
+                yield f"events tell that order {order_id} was {earlier}, then {later}"
+    answers: dict[str, list[Call]] = {}
+    for call in evidence.calls:
+        if call.acknowledged:
+            answers.setdefault(call.order_id, []).append(call)
+    for order_id, calls in answers.items():
+        for earlier_call, later_call in combinations(sorted(calls, key=lambda call: call.ended_s), 2):
+            # Calls that overlap may be answered in any order.
+            after = earlier_call.ended_s <= later_call.started_s
+            if after and later_call.state in NEVER_AFTER.get(earlier_call.state, ()):
+                yield f"callers saw order {order_id} as {earlier_call.state}, later as {later_call.state}"
+
+
+def _counters_agree(evidence: Evidence) -> Iterator[str]:
+    """The engine counted as many confirmed attempts as the carriers booked, less those that a person must look for."""
+    if evidence.confirmed_count is None:
+        return
+    booked = sum(entry.kind == "BOOKED" for entries in evidence.ledgers.values() for entry in entries)
+    live = evidence.live
+    unseen = sum(
+        len(live.get(order.order_id.replace("-", ""), ())) for order in evidence.orders if order.state == "NEEDS_REVIEW"
+    )
+    if evidence.confirmed_count != booked - unseen:
+        yield f"{evidence.confirmed_count} attempts were counted as confirmed, the carriers booked {booked - unseen}"
+
+
 def _one_open_attempt(evidence: Evidence) -> Iterator[str]:
     """At most one attempt of an order may have booked."""
     for order in evidence.orders:
@@ -144,4 +187,6 @@ RULES: Mapping[str, Rule] = {
     "no gaps": _no_gaps,
     "events tell all": _events_tell_all,
     "one open attempt": _one_open_attempt,
+    "never back": _never_back,
+    "counters agree": _counters_agree,
 }

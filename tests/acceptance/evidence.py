@@ -59,12 +59,16 @@ class SeenEvent(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Everything at one time. `ledgers`: carrier code -> its entries, oldest first."""
+    """Everything at one time. `ledgers`: carrier code -> its entries, oldest first.
+
+    confirmed_count: attempts the engine counted as confirmed; None when it has not counted from the beginning.
+    """
 
     calls: Sequence[Call] = ()
     orders: Sequence[OrderFact] = ()
     events: Sequence[SeenEvent] = ()
     ledgers: Mapping[str, Sequence[Entry]] = {}
+    confirmed_count: int | None = None
 
     @property
     def live(self) -> dict[str, list[tuple[str, str]]]:

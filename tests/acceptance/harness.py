@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from crossdock.v1 import (
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import CARRIERS, Sandbox, running_sandbox
 from tests.acceptance.evidence import Call, Evidence, OrderFact, SeenEvent
+from tests.fakes.proxy import Proxy
 
 pb = order_service_pb2
 T = TypeVar("T")
@@ -177,7 +178,13 @@ class World:
     async def evidence(self) -> Evidence:
         """What everybody says now. The engine must be up; ask when it is at rest."""
         orders = [fact async for fact in self._listed()]
-        return Evidence(self.calls, orders, await self._told(orders), self.ledgers())
+        return Evidence(self.calls, orders, await self._told(orders), self.ledgers(), await self._confirmed())
+
+    async def _confirmed(self) -> int | None:
+        """Attempts counted as confirmed, if one engine has counted them all."""
+        if self.sandbox.engines_started != 1:
+            return None
+        return int(await self.metric("crossdock_attempts_total", outcome="CONFIRMED"))
 
     def ledgers(self) -> dict[str, Any]:
         """Carrier code -> its ledger on disk."""
@@ -345,3 +352,17 @@ async def world(
             yield made
         finally:
             await made.close()
+
+
+@asynccontextmanager
+async def through_proxies(w: World) -> AsyncIterator[dict[str, Proxy]]:
+    """Put a proxy between the engine and each carrier; the engine must not have been started yet. By carrier code."""
+    async with AsyncExitStack() as stack:
+        proxies: dict[str, Proxy] = {}
+        settings = w.sandbox.config_path.read_text("utf-8")
+        for code, simulator in w.sandbox.simulators.items():
+            port = int(simulator.url.rpartition(":")[2])
+            proxies[code] = await stack.enter_async_context(Proxy(port))
+            settings = settings.replace(simulator.url, proxies[code].url)
+        w.sandbox.config_path.write_text(settings, "utf-8")
+        yield proxies

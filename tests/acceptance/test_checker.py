@@ -84,6 +84,24 @@ BREACHES: Mapping[str, tuple[str, Evidence]] = {
         "events tell all",
         replace(SOUND, events=[ACCEPTED, BOOKED, SeenEvent(3, "ORDER_BOOKED", OTHER_ID, "BOOKED")]),
     ),
+    "events take a booked order back": (
+        "never back",
+        replace(
+            SOUND, events=[ACCEPTED, BOOKED, replace(BOOKED, cursor=3, state="BOOKING"), replace(BOOKED, cursor=4)]
+        ),
+    ),
+    "a caller sees a booked order under way again": (
+        "never back",
+        replace(SOUND, calls=[CALL, replace(CALL, started_s=1.5, ended_s=2.0, state="BOOKING", waybill_number="")]),
+    ),
+    "the engine counted a booking that no carrier has": (
+        "counters agree",
+        replace(SOUND, confirmed_count=2),
+    ),
+    "the engine missed a booking in its count": (
+        "counters agree",
+        replace(SOUND, confirmed_count=0),
+    ),
     "two attempts may have booked": (
         "one open attempt",
         replace(SOUND, orders=[replace(ORDER, attempts=("UNKNOWN", "CONFIRMED"))]),
@@ -107,6 +125,23 @@ def test_each_breach_is_found_by_its_rule(breach: str) -> None:
 def test_every_rule_has_a_breach_that_it_finds() -> None:
     """A rule nothing can break would prove nothing."""
     assert {rule for rule, _ in BREACHES.values()} == set(RULES)
+
+
+def test_calls_that_overlap_may_see_either_state() -> None:
+    """Two calls at once: whichever answer comes first."""
+    slow = replace(CALL, started_s=0.5, ended_s=2.0, state="BOOKING", waybill_number="")
+
+    assert violations(replace(SOUND, calls=[CALL, slow])) == []
+
+
+def test_a_booking_that_waits_for_a_person_is_not_counted_yet() -> None:
+    """The carrier has it, the engine does not know: that is no wrong count."""
+    order = OrderFact(ID, "R1", "NEEDS_REVIEW", attempts=("UNKNOWN",))
+    events = [ACCEPTED, SeenEvent(2, "ORDER_NEEDS_REVIEW", ID, "NEEDS_REVIEW")]
+    calls = [replace(CALL, waybill_number="", state="BOOKING")]
+
+    assert violations(Evidence(calls, [order], events, SOUND.ledgers, confirmed_count=0)) == []
+    assert violations(replace(SOUND, confirmed_count=1)) == []
 
 
 def test_a_cancelled_waybill_is_not_live() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.crash import POINTS
+from tests.fakes.proxy import Then, Trouble
 
 MISHAPS = (
     "error_share",
@@ -19,11 +20,30 @@ MISHAPS = (
     "silence_share",
 )
 CARRIERS = ("sf", "zto")
-PASSED = tuple(point for point in POINTS if point != "label_fetched")
-"""Points that a storm's clients reach: they ask for no labels."""
+UNREACHED = ("label_fetched", "migration_written", "checkpoint_begun")
+PASSED = tuple(point for point in POINTS if point not in UNREACHED)
+"""Points that a storm's clients reach: they ask for no labels, and its engines do not stop by themselves."""
+
+WIRES: tuple[Trouble, ...] = (
+    Trouble(latency_s=0.05),
+    Trouble(dribble_s=0.001),
+    Trouble(refuse=True),
+    Trouble(request_bytes=1),
+    Trouble(request_bytes=300),
+    Trouble(request_bytes=300, then=Then.RESET),
+    Trouble(response_bytes=0),
+    Trouble(response_bytes=0, then=Then.RESET),
+    Trouble(response_bytes=0, then=Then.HOLD),
+    Trouble(response_bytes=40),
+    Trouble(response_bytes=200, then=Then.RESET),
+)
+"""What a wire does in a life that has trouble with it: inside the request, after it, inside the answer."""
 
 CRASH_SHARE = 0.5
 """Lives that are to end at a named point; the others are ended from outside, at any instant."""
+
+WIRE_SHARE = 0.25
+"""Of a life's carriers, those whose wire is in trouble."""
 
 LONGEST_S = 1.5
 POINT_LONGEST_S = 3.0
@@ -33,12 +53,13 @@ POINT_LONGEST_S = 3.0
 class Life(msgspec.Struct, frozen=True):
     """One life of the engine. `crash_at` is "" or POINT:N; `kill_after_s` ends it at the latest.
 
-    `faults`: carrier -> arguments of Faults.
+    `faults`: carrier -> arguments of Faults. `wires`: carrier -> what happens between it and the engine.
     """
 
     crash_at: str
     kill_after_s: float
     faults: Mapping[str, Mapping[str, Any]]
+    wires: Mapping[str, Trouble] = {}
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -60,11 +81,12 @@ def lives(random: Random, count: int) -> Iterator[Life]:
     """`count` lives of an engine."""
     for _ in range(count):
         faults = {carrier: _faults(random) for carrier in CARRIERS}
+        wires = {carrier: random.choice(WIRES) for carrier in CARRIERS if random.random() < WIRE_SHARE}
         if random.random() < CRASH_SHARE:
             crash_at = f"{random.choice(PASSED)}:{random.randint(1, 4)}"
-            yield Life(crash_at, POINT_LONGEST_S, faults)
+            yield Life(crash_at, POINT_LONGEST_S, faults, wires)
         else:
-            yield Life("", random.uniform(0.02, LONGEST_S), faults)
+            yield Life("", random.uniform(0.02, LONGEST_S), faults, wires)
 
 
 def wishes(random: Random, prefix: str) -> Iterator[Wish]:

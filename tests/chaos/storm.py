@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -21,12 +21,13 @@ import msgspec
 from crossdock.v1 import core_pb2
 from tests.acceptance.checker import doubled, violations
 from tests.acceptance.evidence import Evidence, SeenEvent
-from tests.acceptance.harness import World, eventually, parcel_order, watch, world
+from tests.acceptance.harness import World, eventually, parcel_order, through_proxies, watch, world
 from tests.chaos.plan import Life, Wish, lives, wishes
+from tests.fakes.proxy import Proxy, Trouble
 
 CLIENTS = 6
 PAUSE_S = 0.03
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 CALM_S = 60.0
 """Until every order is at rest once the faults are gone: a silent call, then a review."""
 
@@ -53,15 +54,16 @@ async def play(folder: Path, *, seed: int, kills: int) -> Chapter:
     planned = list(lives(random, kills))
     found: list[str] = []
     at_points = 0
-    async with world(folder, with_engine=False) as w:
+    async with world(folder, with_engine=False) as w, through_proxies(w) as proxies:
         await _start(w, planned[0].crash_at)
         async with _watching(w) as seen:
             async with _clients(w, wishes(random, f"s{seed}")):
                 for number, life in enumerate(planned, start=1):
                     next_point = planned[number].crash_at if number < kills else ""
-                    at_points += await _live(w, life, next_point)
+                    at_points += await _live(w, proxies, life, next_point)
                     found += [f"after kill {number}: {text}" for text in doubled(w.ledgers())]
                 await w.heal()
+                _lay(proxies, {})
             await w.at_rest(CALM_S)
             evidence = await w.evidence()
             await eventually(lambda: _has_seen(seen, evidence), 10.0)
@@ -70,8 +72,14 @@ async def play(folder: Path, *, seed: int, kills: int) -> Chapter:
     return _chapter(seed, kills, at_points, evidence, found, time.monotonic() - started_s)
 
 
-async def _live(w: World, life: Life, next_point: str) -> bool:
+def _lay(proxies: Mapping[str, Proxy], wires: Mapping[str, Trouble]) -> None:
+    for carrier, proxy in proxies.items():
+        proxy.trouble = wires.get(carrier, Trouble())
+
+
+async def _live(w: World, proxies: Mapping[str, Proxy], life: Life, next_point: str) -> bool:
     """Let the engine live until its kill, and start the next one; whether a point killed it."""
+    _lay(proxies, life.wires)
     for carrier, faults in life.faults.items():
         await w.faults(carrier, **faults)
     # The next one's code loads while the present one works.

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_a_point_that_does_not_exist_is_refused() -> None:
     assert ended.returncode == 1
     assert "order_comitted" in ended.stderr
     assert "order_committed" in ended.stderr
+
+
+def test_a_running_process_is_told_by_a_file(tmp_path: Path) -> None:
+    """An empty file kills nothing; what is written into it later counts from then."""
+    order = tmp_path / "order"
+    order.touch()
+    tells = f"from pathlib import Path as P; {PASSES}; P({str(order)!r}).write_text('order_committed:2'); {PASSES}"
+
+    ended = run(tells.replace("print(n)", "print(n, flush=True)"), f"@{order}")
+
+    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, "0\n1\n2\n0\n")
 
 
 @pytest.mark.parametrize("point", POINTS)

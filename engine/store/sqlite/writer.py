@@ -24,6 +24,7 @@ import apsw
 
 from engine.core.policy.records import Event
 from engine.core.policy.track_records import NumberedNews
+from engine.crash import crash_point
 from engine.store.observe import StoreObserver
 from engine.store.port import StoreError
 from engine.store.sqlite.failures import cause_of, translate
@@ -160,7 +161,15 @@ class Writer:
             _log.exception("the store's writer stopped: restart the engine")
             self._closed = "the store's writer stopped after an error: restart the engine"
         finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        try:
             self._connection.close()
+        except apsw.Error as error:
+            _log.error("store: closing failed: %s", cause_of(error))
+        finally:
+            # Whoever waits for the end must hear of it, whatever the disk says.
             self._tell(self._end)
 
     def _turn(self) -> bool:
@@ -206,6 +215,8 @@ class Writer:
                 transaction = Transaction(self._cursor, self._last)
                 for item in batch:
                     self._write_item(transaction, item)
+            if transaction.events:
+                crash_point("batch_written")
             self._connection.execute("COMMIT")
         except Exception as error:
             self._fail(batch, error)
@@ -276,6 +287,7 @@ class Writer:
 
     def _checkpoint(self, mode: int) -> None:
         """Move the log into the file as far as readers allow, without waiting for them."""
+        crash_point("checkpoint_begun")
         self._connection.set_busy_timeout(0)
         try:
             pages, _ = self._connection.wal_checkpoint(mode=mode)

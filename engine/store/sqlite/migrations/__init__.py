@@ -13,6 +13,7 @@ from importlib.resources import files
 import apsw
 import msgspec
 
+from engine.crash import crash_point
 from engine.store.port import StoreUnsafe
 
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sqlite\.sql")
@@ -82,6 +83,7 @@ def _apply(connection: apsw.Connection, migration: Migration) -> None:
             "INSERT INTO schema_migrations (number, name, checksum) VALUES (?, ?, ?)",
             (migration.number, migration.name, migration.checksum),
         )
+        crash_point("migration_written")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
