@@ -97,6 +97,7 @@ class Engine:
                 # Lanes close last: whoever could use an outcome has ended by then or was cut.
                 drain_s=0.0,
                 breaker=BreakerRules(open_s=settings.outbound.breaker_open_s),
+                tenant_weights={t.name: t.weight for t in settings.tenant},
             ),
         )
         prices = LivePrices(self.outbound, registry.carriers, clock, keep_s=settings.booking.price_cache_s)

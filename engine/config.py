@@ -129,6 +129,7 @@ class TenantSettings(_Section, frozen=True):
     name: str
     api_key_sha256: tuple[str, ...] = ()
     certificate_names: tuple[str, ...] = ()
+    weight: int = 1
     shipper: PartySettings | None = None
 
 

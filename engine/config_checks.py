@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LONGEST_STALL_H = 2160.0
 """90 days: after so long without an event a parcel is followed no more."""
 MOST_STALL_RULES = 100
+MOST_WEIGHT = 100
+"""A tenant's turn is as many items as its weight: more would make the others wait too long."""
 _STALL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -52,6 +54,11 @@ def cross_checks(settings: Settings) -> list[str]:
             for digest in tenant.api_key_sha256
             if not _DIGEST.fullmatch(digest)
         ]
+    found += [
+        f"tenant {tenant.name}: weight: {tenant.weight}; use 1 to {MOST_WEIGHT}"
+        for tenant in settings.tenant
+        if not 1 <= tenant.weight <= MOST_WEIGHT
+    ]
     found += _shared_credentials(settings.tenant)
     found += _stall_problems(settings)
     return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from crossdock_sdk import Limit, Manifest
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
 from engine.core.policy.rate import Gcra
-from engine.outbound.job import FairQueue, Job
+from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
 from engine.outbound.operations import CLASS_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 
@@ -22,11 +22,19 @@ class Gate:
         "operation", "queue", "rate", "rules",
     )  # fmt: skip
 
-    def __init__(self, operation: str, limit: Limit, *, batch_wait_s: float, least_time_s: float) -> None:
+    def __init__(
+        self,
+        operation: str,
+        limit: Limit,
+        *,
+        batch_wait_s: float,
+        least_time_s: float,
+        weights: Mapping[str, int] = NO_WEIGHTS,
+    ) -> None:
         self.operation = operation
         self.limit = limit
         self.rate = Gcra(limit.rate_per_s, limit.burst)
-        self.queue = FairQueue()
+        self.queue = FairQueue(weights)
         self.in_flight = 0
         self.mean_s = 0.0
         self.rules = BatchRules(limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2))
@@ -58,16 +66,16 @@ class Gate:
         due = due_in_s(self.rules, count=count, oldest_s=self._oldest, deadline_s=self._earliest, now=now)
         return max(due, self.rate.wait_s(now))
 
-    def calls_ahead(self, priority: Priority) -> int:
+    def calls_ahead(self, priority: Priority, tenant: str | None = None) -> int:
         """Calls that go before a new job of `priority`, its batch-mates' call not counted."""
-        return self.queue.ahead_of(priority) // self.limit.batch
+        return self.queue.ahead_of(priority, tenant) // self.limit.batch
 
-    def rate_wait_s(self, now: float, priority: Priority) -> float:
+    def rate_wait_s(self, now: float, priority: Priority, tenant: str | None = None) -> float:
         """How long the rate alone holds back a new job of `priority`.
 
         Exact unless the rate learns.
         """
-        return self.rate.wait_s(now, self.calls_ahead(priority))
+        return self.rate.wait_s(now, self.calls_ahead(priority, tenant))
 
     def took(self, seconds: float) -> None:
         """Remember how long a call took."""
@@ -85,6 +93,7 @@ def gates_of(operation_class: OperationClass, manifest: Manifest, settings: Lane
             manifest.limit(name),
             batch_wait_s=settings.batch_wait_s,
             least_time_s=settings.least_time_s,
+            weights=settings.tenant_weights,
         )
         for name in manifest.operations
         if CLASS_OF.get(name) is operation_class and name != "sign_in"

@@ -100,7 +100,7 @@ class Lane:
         job = self._join(gate, item, ticket, now)
         if job is None:
             rank = PRIORITY_OF[operation] if priority is None else priority
-            self._admit(gate, now, deadline, rank, is_retry)
+            self._admit(gate, now, deadline, rank, tenant, is_retry)
             self._seq += 1
             job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now)
             self._enter(gate, job, now)
@@ -111,12 +111,15 @@ class Lane:
             self._leave(gate, job, ticket)
             raise
 
-    def predicted_wait_s(self, now: float, operation: str | None = None) -> float:
-        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate)."""
+    def predicted_wait_s(self, now: float, operation: str | None = None, tenant: str | None = None) -> float:
+        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).
+
+        For an item of `tenant`, when given: what others have waiting counts as far as their turns do.
+        """
         gates = self._gates.values() if operation is None else (self._gates[operation],)
         worst = self._health.breaker.wait_s(now)
         for gate in gates:
-            ahead = gate.calls_ahead(Priority.POLL)
+            ahead = gate.calls_ahead(PRIORITY_OF[gate.operation] if tenant is not None else Priority.POLL, tenant)
             worst = max(worst, gate.rate.wait_s(now, ahead))
             if self._in_flight >= self._health.limit.limit or gate.in_flight >= gate.limit.concurrency:
                 slots = min(self._health.limit.limit, gate.limit.concurrency)
@@ -163,8 +166,8 @@ class Lane:
         self._arm(self._clock.monotonic())
         return set(self._running)
 
-    def _admit(self, gate: Gate, now: float, deadline: float, priority: Priority, is_retry: bool) -> None:
-        reason, wait_s = self._obstacle(gate, now, deadline, priority)
+    def _admit(self, gate: Gate, now: float, deadline: float, priority: Priority, tenant: str, is_retry: bool) -> None:
+        reason, wait_s = self._obstacle(gate, now, deadline, priority, tenant)
         if reason is None and is_retry and not self._health.budget.take(now):
             reason = RefusalReason.RETRY_BUDGET
         if reason is not None:
@@ -174,7 +177,7 @@ class Lane:
             self._health.budget.first_attempt(now)
 
     def _obstacle(
-        self, gate: Gate, now: float, deadline: float, priority: Priority
+        self, gate: Gate, now: float, deadline: float, priority: Priority, tenant: str
     ) -> tuple[RefusalReason | None, float]:
         left_s = deadline - now - self._settings.least_time_s
         if self._closed:
@@ -183,7 +186,7 @@ class Lane:
             return RefusalReason.DEADLINE, 0.0
         if not self._health.breaker.may_call(now):
             return RefusalReason.BREAKER_OPEN, self._health.breaker.wait_s(now)
-        wait_s = gate.rate_wait_s(now, priority)
+        wait_s = gate.rate_wait_s(now, priority, tenant)
         if wait_s > left_s:
             return RefusalReason.RATE, wait_s
         if self._queued >= self._settings.queue_limit:

@@ -16,6 +16,7 @@ from typing import Self
 
 from crossdock_sdk import Account, Carrier
 from engine.clock import Clock, SystemClock
+from engine.core.policy.batching import NEVER
 from engine.core.policy.rate import GcraState
 from engine.outbound.call import Caller
 from engine.outbound.job import Answered
@@ -133,14 +134,18 @@ class Outbound:
             lane = self._by_operation[account_id, operation] = self._find(account_id, operation)
         return lane
 
-    def is_available(self, account_id: str, operation: str, *, within_s: float) -> bool:
+    def is_available(self, account_id: str, operation: str, *, within_s: float, tenant: str | None = None) -> bool:
         """Whether an item submitted now would be sent within `within_s`.
 
         Breaker shut, wait short enough.
         """
+        return self.wait_s(account_id, operation, tenant=tenant) <= within_s
+
+    def wait_s(self, account_id: str, operation: str, *, tenant: str | None = None) -> float:
+        """Seconds until an item of `tenant` submitted now would be sent; NEVER when it would be refused."""
         now = self._clock.monotonic()
         lane = self.lane(account_id, operation)
-        return not lane.is_open(now) and lane.predicted_wait_s(now, operation) <= within_s
+        return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, tenant)
 
     def snapshots(self) -> Iterator[LaneSnapshot]:
         """All lanes that have been used."""

@@ -94,6 +94,7 @@ ONE_WRONG = [
         "certificate_names",
     ),
     ("[store]\nkeep_keys_days = 1", "store.keep_keys_days: 1 is too little", "the least is 30"),
+    ("[[tenant]]\nname = 't'\nweight = 0", "tenant t: weight: 0", "use 1 to 100"),
     ("[outbound]\nqueue_size = 0", "outbound.queue_size: 0 is too little", "the least is 1"),
     ("[log]\nlevel = 'loud'", "log.level: 'loud'", "use debug"),
     ("[server", "is not TOML", "correct the line"),
