@@ -30,6 +30,7 @@ from engine.api.tracks import TrackServicer
 from engine.clock import Clock, SystemClock
 from engine.config import Settings
 from engine.core.booker import Booker
+from engine.core.capacity import Capacity
 from engine.core.following import Opener, follow
 from engine.core.labels import Labels
 from engine.core.orders import Orders
@@ -43,6 +44,7 @@ from engine.core.returning import Returning
 from engine.core.returns import Returns
 from engine.core.router import Router
 from engine.core.stalling import Stalls
+from engine.core.standing import Standings
 from engine.core.tracks import Tracks
 from engine.core.watch import Watch
 from engine.ingress.web import IngressServer, ingress
@@ -60,9 +62,12 @@ from engine.wiring import (
     ANONYMOUS,
     account_facts,
     accounts_of,
+    failback_of,
     read_master_key,
+    shares_of,
     split_listen,
     stall_rules_of,
+    tallies_of,
     tenants_of,
 )
 
@@ -97,16 +102,20 @@ class Engine:
                 # Lanes close last: whoever could use an outcome has ended by then or was cut.
                 drain_s=0.0,
                 breaker=BreakerRules(open_s=settings.outbound.breaker_open_s),
+                failback=failback_of(settings),
                 tenant_weights={t.name: t.weight for t in settings.tenant},
             ),
         )
         prices = LivePrices(self.outbound, registry.carriers, clock, keep_s=settings.booking.price_cache_s)
+        self.capacity = Capacity(tallies_of(settings), clock)
         self.router = Router(
             account_facts(settings, registry),
             registry.manifests,
             CelRules(settings.rule),
             prices,
             live_prices=settings.booking.live_prices,
+            capacity=self.capacity,
+            shares=shares_of(settings),
         )
         self._return_rules = CelReturnRules(settings.return_rule)
         rules = stall_rules_of(settings)
@@ -134,6 +143,7 @@ class Engine:
         epoch = await self.store.next_epoch()
         async with self.outbound, one_error_group() as workers:
             await restore_rates(self.store, self.outbound, self.clock)
+            await self.capacity.restore(self.store, longest_life_s=settings.booking.give_up_after_s)
             booker = self._booker(workers, epoch)
             orders = self._orders(booker)
             labels = Labels(
@@ -212,6 +222,9 @@ class Engine:
                 unavailable_retry_s=booking.unavailable_retry_s,
             ),
             observer=self.metrics,
+            standings=Standings(
+                self.outbound, self.capacity, self.clock, divert_wait_s=self.settings.outbound.divert_wait_s
+            ),
             group=workers,
             epoch=epoch,
         )
@@ -221,7 +234,6 @@ class Engine:
             store=self.store,
             booker=booker,
             router=self.router,
-            outbound=self.outbound,
             clock=self.clock,
             observer=self.metrics,
             max_open=self.settings.server.max_open_bookings,

@@ -86,6 +86,8 @@ class OutboundSettings(_Section, frozen=True):
     connect_timeout_s: float = 2.0
     allow_plaintext: bool = False
     queue_size: int = 20_000
+    divert_wait_s: float = 5.0
+    failback_step_s: float = 60.0
 
 
 class ReturnSettings(_Section, frozen=True):
@@ -151,6 +153,9 @@ class AccountSettings(_Section, frozen=True):
     base_url: str = ""
     priority: int = 100
     enabled: bool = True
+    daily_cap: int = 0
+    share_percent: int = 0
+    time_zone: str = "Asia/Shanghai"
     settings: dict[str, str] = {}
     tariff: tuple[TariffStep, ...] = ()
 

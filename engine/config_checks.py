@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.core.policy.stalls import NOTHING_KNOWN, Since
 from engine.core.policy.tracking import NEXT, TERMINAL
@@ -60,7 +61,24 @@ def cross_checks(settings: Settings) -> list[str]:
         if not 1 <= tenant.weight <= MOST_WEIGHT
     ]
     found += _shared_credentials(settings.tenant)
+    found += _account_problems(settings)
     found += _stall_problems(settings)
+    return found
+
+
+def _account_problems(settings: Settings) -> list[str]:
+    """Caps and shares that mean nothing."""
+    found = []
+    for account in settings.account:
+        where = f"account {account.id}"
+        if account.daily_cap < 0:
+            found.append(f"{where}: daily_cap: {account.daily_cap}; use the most orders a day, or 0 for no cap")
+        if not 0 <= account.share_percent <= 100:
+            found.append(f"{where}: share_percent: {account.share_percent}; use 1 to 100, or 0 for no target")
+        try:
+            ZoneInfo(account.time_zone)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            found.append(f"{where}: time_zone: {account.time_zone!r} is no zone; use an IANA name like Asia/Shanghai")
     return found
 
 
@@ -132,6 +150,8 @@ def _number_problems(settings: Settings) -> list[str]:
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
         ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
+        ("outbound.divert_wait_s", settings.outbound.divert_wait_s, 0.1),
+        ("outbound.failback_step_s", settings.outbound.failback_step_s, 0),
         ("outbound.queue_size", settings.outbound.queue_size, 1),
         ("outbound.connect_timeout_s", settings.outbound.connect_timeout_s, 0.1),
     )

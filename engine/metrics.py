@@ -16,6 +16,7 @@ from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.outbound.observe import LaneKey, LaneSnapshot
+from engine.outbound.operations import OperationClass
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
@@ -92,6 +93,9 @@ class Metrics:
         self.fallbacks = self._counter(
             "fallbacks_total", "Orders taken over by another carrier.", "from_carrier", "to_carrier", "reason"
         )
+        self.diversions = self._counter(
+            "diversions_total", "Orders sent past their first candidate.", "from_carrier", "to_carrier", "reason"
+        )
         self.worker_failures = self._counter("worker_failures_total", "Booking workers that died.", "error")
 
     def _return_metrics(self) -> None:
@@ -117,6 +121,7 @@ class Metrics:
         self.lane_depth = self._gauge("lane_queue_depth", "Items waiting in a lane.", *per_lane)
         self.concurrency = self._gauge("lane_concurrency_limit", "Calls allowed at once now.", *per_lane)
         self.breaker = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", *per_lane)
+        self.failback_share = self._gauge("failback_share", "Per cent of its orders an account gets.", "account")
         self.breaker_changes = self._counter("breaker_changes_total", "Changes of state.", *per_lane, "state")
 
     def _store_metrics(self) -> None:
@@ -142,6 +147,10 @@ class Metrics:
     def fell_back(self, from_carrier: str, to_carrier: str, reason: str) -> None:
         """See BookingObserver."""
         self.fallbacks(from_carrier, to_carrier, reason).inc()
+
+    def diverted(self, from_carrier: str, to_carrier: str, reason: str) -> None:
+        """See BookingObserver and OrdersObserver."""
+        self.diversions(from_carrier, to_carrier, str(reason)).inc()
 
     def order_settled(self, order: LoadedOrder) -> None:
         """See BookingObserver."""
@@ -220,6 +229,8 @@ class Metrics:
             self.carrier_open(*labels).set(lane.in_flight)
             self.concurrency(*labels).set(lane.concurrency)
             self.breaker(*labels).set(BREAKER_VALUES[lane.breaker])
+            if lane.key.operation_class is OperationClass.BOOKING:
+                self.failback_share(lane.key.account_id).set(lane.share_percent)
             for operation, rate in lane.rates_per_s.items():
                 if rate is not None:
                     self.rate(lane.key.carrier, lane.key.account_id, operation).set(rate)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import stat
 import tomllib
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
 from crossdock_sdk.tracking import TrackStatus
 from engine.api.gate import Tenants
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings
+from engine.core.policy.failback import FailbackRules
 from engine.core.policy.records import Tenant
 from engine.core.policy.routing import AccountFacts, Tariff
+from engine.core.policy.shares import Shares
 from engine.core.policy.stalls import DEFAULT_STALL_RULES, NOTHING_KNOWN, Since, StallRule
+from engine.core.policy.tallies import DailyCap, Tallies
 from engine.core.policy.validation import check_party
 from engine.core.registry import Registry
 
@@ -96,6 +100,22 @@ def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:
         for a in settings.account
         if a.enabled and a.carrier in registry.carriers
     ]
+
+
+def tallies_of(settings: Settings) -> Tallies:
+    """What the enabled accounts may take a day."""
+    return Tallies([DailyCap(a.id, a.daily_cap, ZoneInfo(a.time_zone)) for a in settings.account if a.enabled])
+
+
+def failback_of(settings: Settings) -> FailbackRules:
+    """How accounts come back after a failure; without time for the steps there are none."""
+    step_s = settings.outbound.failback_step_s
+    return FailbackRules(step_s=step_s) if step_s else FailbackRules(shares=())
+
+
+def shares_of(settings: Settings) -> Shares:
+    """The enabled accounts' targets."""
+    return Shares({a.id: a.share_percent for a in settings.account if a.enabled})
 
 
 def tenants_of(settings: Settings) -> Tenants:

@@ -8,7 +8,7 @@ from crossdock_sdk import Limit, Manifest
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
 from engine.core.policy.rate import Gcra
 from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
-from engine.outbound.operations import CLASS_OF, OperationClass, Priority
+from engine.outbound.operations import CLASS_OF, PRIORITY_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 
 _SMOOTHING = 0.1  # weight of the newest call in the mean duration
@@ -19,7 +19,7 @@ class Gate:
 
     __slots__ = (
         "_earliest", "_oldest", "in_flight", "limit", "mean_s",
-        "operation", "queue", "rate", "rules",
+        "operation", "promised", "queue", "rate", "rules",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class Gate:
         self.rate = Gcra(limit.rate_per_s, limit.burst)
         self.queue = FairQueue(weights)
         self.in_flight = 0
+        self.promised = 0  # items decided for this gate, on their way to it
         self.mean_s = 0.0
         self.rules = BatchRules(limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2))
         self._earliest = NEVER
@@ -76,6 +77,18 @@ class Gate:
         Exact unless the rate learns.
         """
         return self.rate.wait_s(now, self.calls_ahead(priority, tenant))
+
+    def expected_wait_s(self, now: float, tenant: str | None, *, busy: int, slots: int) -> float:
+        """Seconds until a new item of `tenant` would go: by the rate (exact), by the slots (an estimate).
+
+        busy: calls under way in the lane, of which `slots` may be. What is promised counts as waiting.
+        """
+        coming = self.promised // self.limit.batch
+        ahead = coming + self.calls_ahead(PRIORITY_OF[self.operation] if tenant is not None else Priority.POLL, tenant)
+        wait_s = self.rate.wait_s(now, ahead)
+        if busy + coming >= slots or self.in_flight + coming >= self.limit.concurrency:
+            wait_s = max(wait_s, self.mean_s * (ahead + 1) / min(slots, self.limit.concurrency))
+        return wait_s
 
     def took(self, seconds: float) -> None:
         """Remember how long a call took."""

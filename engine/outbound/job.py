@@ -37,13 +37,17 @@ NO_WEIGHTS: Mapping[str, int] = MappingProxyType({})
 
 
 class Ticket:
-    """One caller: its future, its deadline (monotonic seconds) and the timer that watches it."""
+    """One caller: its future, its deadline and the timer that watches it. Times are monotonic seconds.
 
-    __slots__ = ("deadline", "future", "timer")
+    start_by: when it would rather be sent away than wait on; once the call has begun only the deadline counts.
+    """
 
-    def __init__(self, future: asyncio.Future[Answered], deadline: float) -> None:
+    __slots__ = ("deadline", "future", "start_by", "timer")
+
+    def __init__(self, future: asyncio.Future[Answered], deadline: float, start_by: float = float("inf")) -> None:
         self.future = future
         self.deadline = deadline
+        self.start_by = start_by
         self.timer: Timer | None = None
 
     def settle(self, outcome: Outcome) -> bool:

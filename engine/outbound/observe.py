@@ -111,3 +111,4 @@ class LaneSnapshot(msgspec.Struct, frozen=True):
     queued: int
     rates_per_s: dict[str, float | None]
     mean_s: dict[str, float]
+    share_percent: int = 100

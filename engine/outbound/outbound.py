@@ -108,16 +108,19 @@ class Outbound:
         priority: Priority | None = None,
         tenant: str = "",
         is_retry: bool = False,
+        start_within_s: float | None = None,
     ) -> Answered:
         """Carry one item to the account's carrier within `deadline_s`.
 
-        Outcomes as `Lane.submit`.
+        start_within_s: send it away unsent when its call has not begun by then. Outcomes as `Lane.submit`.
         """
         lane = self.lane(account_id, operation)
+        now = self._clock.monotonic()
         return await lane.submit(
             operation,
             item,
-            deadline=self._clock.monotonic() + deadline_s,
+            deadline=now + deadline_s,
+            start_by=NEVER if start_within_s is None else now + start_within_s,
             priority=priority,
             tenant=tenant,
             is_retry=is_retry,
@@ -146,6 +149,25 @@ class Outbound:
         now = self._clock.monotonic()
         lane = self.lane(account_id, operation)
         return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, tenant)
+
+    def promise(self, account_id: str, operation: str, count: int = 1) -> None:
+        """An item will be submitted as soon as it is durable; -1 when it is, or will not be after all."""
+        self.lane(account_id, operation).promise(operation, count)
+
+    def share_percent(self, account_id: str, operation: str) -> int:
+        """Per cent of its orders that the account should get; less than 100 after a failure."""
+        return self.lane(account_id, operation).failback.share_percent
+
+    def failback_steps(self) -> dict[str, int]:
+        """Account id -> step of its booking lane's way back; those that get all their orders are left out."""
+        steps = {a: lane.failback.step for (a, kind), lane in self._lanes.items() if kind is OperationClass.BOOKING}
+        return {account_id: step for account_id, step in steps.items() if step is not None}
+
+    def restore_failback(self, steps: Mapping[str, int]) -> None:
+        """Go on from `failback_steps`. Accounts that are gone are skipped."""
+        for account_id, step in steps.items():
+            if self._offers(account_id, "book"):
+                self.lane(account_id, "book").failback.restore(step, self._clock.monotonic())
 
     def snapshots(self) -> Iterator[LaneSnapshot]:
         """All lanes that have been used."""

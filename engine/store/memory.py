@@ -15,6 +15,7 @@ import msgspec
 from engine.core.policy.records import (
     FINAL_STATES,
     AttemptRecord,
+    AttemptState,
     Event,
     LoadedOrder,
     NewEvent,
@@ -209,6 +210,20 @@ class MemoryStore(MemoryReturns):
         for order in self._orders.values():
             counts[order.state] = counts.get(order.state, 0) + 1
         return counts
+
+    async def count_attempts(
+        self, account_id: str, states: Collection[AttemptState], *, since: datetime, created_after: datetime
+    ) -> int:
+        """Attempts of an account that began at or after `since`, over all tenants."""
+        await self._turn()
+        to_us(since, "since")
+        to_us(created_after, "created_after")
+        return sum(
+            attempt.account_id == account_id and attempt.state in states and attempt.start_time >= since
+            for order_id, attempts in self._attempts.items()
+            if self._orders[order_id].create_time >= created_after
+            for attempt in attempts.values()
+        )
 
     async def next_epoch(self) -> int:
         """A number greater than any given before."""

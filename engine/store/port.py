@@ -20,6 +20,7 @@ import msgspec
 
 from engine.core.policy.records import (
     AttemptRecord,
+    AttemptState,
     Event,
     LoadedOrder,
     NewEvent,
@@ -168,6 +169,15 @@ class Store(TrackStore, ReturnStore, Protocol):
 
     async def count_by_state(self) -> dict[OrderState, int]:
         """Orders per state over all tenants (for metrics); states without orders are left out."""
+        ...
+
+    async def count_attempts(
+        self, account_id: str, states: Collection[AttemptState], *, since: datetime, created_after: datetime
+    ) -> int:
+        """Attempts of an account that began at or after `since`, in any of `states`, over all tenants.
+
+        Orders that were created before `created_after` need not be looked at. Goes by order ids being UUIDv7.
+        """
         ...
 
     async def next_epoch(self) -> int:
