@@ -90,6 +90,17 @@ class OutboundSettings(_Section, frozen=True):
     failback_step_s: float = 60.0
 
 
+class OverloadSettings(_Section, frozen=True):
+    """What is given up first when there is too much to do, and from when on. Times in seconds, shares of 1."""
+
+    enabled: bool = True
+    loop_lag_s: float = 0.25
+    store_share: float = 0.5
+    open_share: float = 0.8
+    calls_share: float = 0.7
+    calm_s: float = 5.0
+
+
 class ReturnSettings(_Section, frozen=True):
     """How returns are run."""
 
@@ -208,6 +219,7 @@ class Settings(_Section, frozen=True):
     store: StoreSettings = StoreSettings()
     booking: BookingSettings = BookingSettings()
     outbound: OutboundSettings = OutboundSettings()
+    overload: OverloadSettings = OverloadSettings()
     labels: LabelSettings = LabelSettings()
     returns: ReturnSettings = ReturnSettings()
     log: LogSettings = LogSettings()

@@ -62,6 +62,10 @@ def cross_checks(settings: Settings) -> list[str]:
     ]
     found += _shared_credentials(settings.tenant)
     found += _account_problems(settings)
+    for key in ("store_share", "open_share", "calls_share"):
+        share = getattr(settings.overload, key)
+        if not 0.0 < share < 0.95:
+            found.append(f"overload.{key}: {share:g}; use more than 0 and less than 0.95, where the last level begins")
     found += _stall_problems(settings)
     return found
 
@@ -150,6 +154,8 @@ def _number_problems(settings: Settings) -> list[str]:
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
         ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
+        ("overload.loop_lag_s", settings.overload.loop_lag_s, 0.01),
+        ("overload.calm_s", settings.overload.calm_s, 0.1),
         ("outbound.divert_wait_s", settings.outbound.divert_wait_s, 0.1),
         ("outbound.failback_step_s", settings.outbound.failback_step_s, 0),
         ("outbound.queue_size", settings.outbound.queue_size, 1),

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from engine.core.policy.breaker import BreakerState
+from engine.core.policy.brownout import Reading
 from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
@@ -65,6 +66,8 @@ class Metrics:
         self.grpc_calls = self._counter("grpc_calls_total", "gRPC calls ended.", "method", "code")
         self.grpc_seconds = self._histogram("grpc_call_duration_seconds", "Time of gRPC calls.", SECONDS, "method")
         self.grpc_open = self._gauge("grpc_calls_in_flight", "gRPC calls under way.", "method")
+        self.brownout_level = self._gauge("brownout_level", "What is given up under overload: 0 nothing, 4 bookings.")
+        self.brownout_changes = self._counter("brownout_changes_total", "Changes of that level.", "level", "cause")
         self.watchers = self._gauge("watchers", "Open watch streams.")
         self.pushes = self._counter("pushes_total", "Carrier pushes by outcome.", "carrier", "outcome")
 
@@ -160,6 +163,13 @@ class Metrics:
     def worker_failed(self, order_id: str, error: BaseException) -> None:
         """See BookingObserver."""
         self.worker_failures(type(error).__name__).inc()
+
+    # OverloadObserver
+
+    def brownout_changed(self, reading: Reading) -> None:
+        """See OverloadObserver."""
+        self.brownout_level().set(reading.level)
+        self.brownout_changes(str(int(reading.level)), reading.signal).inc()
 
     # OrdersObserver
 

@@ -11,6 +11,8 @@ from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
 from crossdock_sdk.tracking import TrackStatus
 from engine.api.gate import Tenants
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings
+from engine.core.policy.booking import Rules
+from engine.core.policy.brownout import Brownout, Reading, Thresholds
 from engine.core.policy.failback import FailbackRules
 from engine.core.policy.records import Tenant
 from engine.core.policy.routing import AccountFacts, Tariff
@@ -19,6 +21,9 @@ from engine.core.policy.stalls import DEFAULT_STALL_RULES, NOTHING_KNOWN, Since,
 from engine.core.policy.tallies import DailyCap, Tallies
 from engine.core.policy.validation import check_party
 from engine.core.registry import Registry
+from engine.log import logger
+from engine.metrics import Metrics
+from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 
 ANONYMOUS = "default"
 """The tenant of every caller while none is configured."""
@@ -116,6 +121,46 @@ def failback_of(settings: Settings) -> FailbackRules:
 def shares_of(settings: Settings) -> Shares:
     """The enabled accounts' targets."""
     return Shares({a.id: a.share_percent for a in settings.account if a.enabled})
+
+
+def brownout_of(settings: Settings) -> Brownout:
+    """From when on what is given up."""
+    given = settings.overload
+    return Brownout(
+        Thresholds(given.loop_lag_s, given.store_share, given.open_share, given.calls_share, given.calm_s),
+        enabled=given.enabled,
+    )
+
+
+def booking_rules(settings: Settings) -> Rules:
+    """How bookings are retried and resolved."""
+    given = settings.booking
+    return Rules(
+        review_after_s=given.review_after_s,
+        give_up_after_s=given.give_up_after_s,
+        retry_base_s=given.retry_base_s,
+        retry_cap_s=given.retry_cap_s,
+        unavailable_retry_s=given.unavailable_retry_s,
+    )
+
+
+def codec_of(settings: Settings) -> Codec:
+    """How personal data lies in the store."""
+    if not settings.store.master_key_file:
+        return PlainCodec()
+    return AesGcmCodec(read_master_key(Path(settings.store.master_key_file)))
+
+
+class OverloadReport:
+    """Tells operations of every change of the brownout level, in the log and in a metric."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def brownout_changed(self, reading: Reading) -> None:
+        """See OverloadObserver."""
+        self._metrics.brownout_changed(reading)
+        logger().warning("brownout", level=int(reading.level), gives_up=reading.level.name, cause=reading.signal)
 
 
 def tenants_of(settings: Settings) -> Tenants:

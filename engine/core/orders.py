@@ -25,6 +25,7 @@ from engine.core.errors import (
 from engine.core.paging import page_of, read_token, write_token
 from engine.core.policy import booking as policy
 from engine.core.policy import transitions
+from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.diversion import Choice, choose
 from engine.core.policy.records import (
     AttemptRecord,
@@ -79,6 +80,7 @@ class Orders:
         clock: Clock,
         observer: OrdersObserver,
         max_open: int,
+        brownout: Brownout | None = None,
     ) -> None:
         self._store = store
         self._booker = booker
@@ -86,6 +88,7 @@ class Orders:
         self._clock = clock
         self._observer = observer
         self._max_open = max_open
+        self._brownout = brownout or Brownout(enabled=False)
 
     async def create(
         self, tenant: str, draft: OrderDraft, *, request_id: str, deadline_s: float, from_warehouse: bool = False
@@ -98,7 +101,8 @@ class Orders:
         if violations:
             self._observer.order_refused("ORDER_INVALID")
             raise OrderInvalid(violations)
-        if self._booker.open_count >= self._max_open:
+        # Calls are refused before they get here; what comes through a stream that was open already is not.
+        if self._booker.open_count >= self._max_open or self._brownout.level >= Level.BOOKINGS:
             self._observer.order_refused("ENGINE_OVERLOADED")
             raise Overloaded(OVERLOAD_RETRY_S)
         ends = self._clock.monotonic() + deadline_s
@@ -157,11 +161,13 @@ class Orders:
     async def quote(
         self, tenant: str, draft: OrderDraft, *, live: bool, deadline_s: float
     ) -> tuple[OrderDraft, list[Considered]]:
-        """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid."""
+        """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid, Overloaded."""
         normal, violations = check_order(draft)
         if violations:
             raise OrderInvalid(violations)
         if live:
+            if self._brownout.level >= Level.EXPORTS:
+                raise Overloaded(OVERLOAD_RETRY_S, "has too much to do to ask carriers for prices")
             return normal, await self._router.consider_live(normal, tenant=tenant, deadline_s=deadline_s)
         return normal, self._router.consider(normal)
 

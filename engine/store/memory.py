@@ -258,6 +258,10 @@ class MemoryStore(MemoryReturns):
         del self._events[:old_events]
         return len(old_keys), old_events
 
+    def write_load(self) -> float:
+        """Nothing ever waits."""
+        return 0.0
+
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
         """Call `listener` in the event loop with the events of every commit, in sequence order."""
         self._listeners.append(listener)

@@ -200,6 +200,10 @@ class Store(TrackStore, ReturnStore, Protocol):
         """
         ...
 
+    def write_load(self) -> float:
+        """How much of the room for writes that wait is taken, 0 to 1."""
+        ...
+
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
         """Call `listener` in the event loop with the events of every commit, in sequence order.
 

@@ -265,6 +265,10 @@ class SqliteStore(SqliteTracks, SqliteReturns):
             event_count += dropped
         return key_count, event_count
 
+    def write_load(self) -> float:
+        """How much of the room for writes that wait is taken."""
+        return self._writer.load
+
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
         """Call `listener` in the event loop with the events of every commit, in sequence order."""
         self._listeners.append(listener)
