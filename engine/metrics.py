@@ -118,6 +118,9 @@ class Metrics:
         self.lane_wait = self._histogram("lane_wait_seconds", "Time in a lane's queue.", SECONDS, *lane)
         self.lane_rate_wait = self._histogram("lane_rate_wait_seconds", "Held back by the rate.", SECONDS, *lane)
         self.rate = self._gauge("lane_rate_per_second", "Calls allowed now; absent while unlimited.", *lane)
+        self.quota_used = self._gauge(
+            "lane_quota_used_ratio", "Calls of the last minute by what the rate allows.", *lane
+        )
         self.lane_refusals = self._counter("lane_refusals_total", "Sent away unsent.", *lane, "reason")
         per_lane = ("carrier", "account", "operation_class")
         self.carrier_open = self._gauge("carrier_calls_in_flight", "Calls under way.", *per_lane)
@@ -244,6 +247,9 @@ class Metrics:
             for operation, rate in lane.rates_per_s.items():
                 if rate is not None:
                     self.rate(lane.key.carrier, lane.key.account_id, operation).set(rate)
+            for operation, share in lane.used_shares.items():
+                if share is not None:
+                    self.quota_used(lane.key.carrier, lane.key.account_id, operation).set(share)
 
 
 class LaneMetrics:

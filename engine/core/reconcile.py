@@ -68,6 +68,7 @@ async def restore_rates(store: Store, outbound: Outbound, clock: Clock) -> None:
     elapsed_s = max(0.0, (clock.now() - saved.time).total_seconds())
     outbound.restore_rates(saved.rates, elapsed_s=elapsed_s)
     outbound.restore_failback(saved.failback)
+    outbound.spend_bursts()  # limits are saved once a second: what went out after the last time is not known
 
 
 async def keep_rates(store: Store, outbound: Outbound, clock: Clock, on_error: Callable[[Exception], None]) -> None:

@@ -152,6 +152,7 @@ class Lane:
             concurrency=self._health.limit.limit,
             queued=self._queued,
             rates_per_s={name: gate.rate.rate_per_s for name, gate in self._gates.items()},
+            used_shares={name: gate.rate.used_share(now) for name, gate in self._gates.items()},
             share_percent=self.failback.share_percent,
             mean_s={name: gate.mean_s for name, gate in self._gates.items()},
         )
@@ -167,6 +168,11 @@ class Lane:
         for name, state in states.items():
             if name in self._gates:
                 self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
+
+    def spend_bursts(self, at: float) -> None:
+        """As if every operation had sent a burst at that monotonic second."""
+        for gate in self._gates.values():
+            gate.rate.spend_burst(at)
 
     def close(self) -> set[asyncio.Task[None]]:
         """Refuse what waits and whatever comes; returns the tasks of calls under way."""
@@ -373,10 +379,7 @@ class Lane:
                 self._refuse_waiting(each, refusal)
 
     def _shed_hopeless(self, gate: Gate, now: float) -> None:
-        """The rate has just fallen.
-
-        Those who cannot be served in time learn it now, not at their deadline.
-        """
+        """The rate has just fallen: those who cannot be served in time learn it now, not at their deadline."""
         wait_s = gate.rate.wait_s(now)
         refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self.key))
         for job in list(gate.queue):

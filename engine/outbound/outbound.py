@@ -62,6 +62,7 @@ class Outbound:
         self._transports: list[Transport] = []
         self._sessions: dict[str, SessionKeeper] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._restarted_at: float | None = None
 
     async def __aenter__(self) -> Self:
         # asyncio's own group, not anyio's: a task is started per carrier call, and it is cheaper.
@@ -191,6 +192,12 @@ class Outbound:
                     lane = self.lane(account_id, operation)
                     lane.restore_rates({operation: state}, elapsed_s=elapsed_s)
 
+    def spend_bursts(self) -> None:
+        """After a restart: lanes begin as if each had just sent a burst, those not yet opened included."""
+        self._restarted_at = self._clock.monotonic()
+        for lane in self._lanes.values():
+            lane.spend_bursts(self._restarted_at)
+
     def _offers(self, account_id: str, operation: str) -> bool:
         account = self._accounts.get(account_id)
         carrier = self._carriers.get(account.carrier) if account else None
@@ -229,5 +236,7 @@ class Outbound:
             settings=self._settings,
             late=self._late,
         )
+        if self._restarted_at is not None:
+            lane.spend_bursts(self._restarted_at)
         self._lanes[account.account_id, kind] = lane
         return lane

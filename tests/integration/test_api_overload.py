@@ -86,12 +86,12 @@ async def test_a_refused_call_is_not_even_read(world: World) -> None:
 
 async def test_a_late_loop_is_seen_told_and_over_again(tmp_path: Path) -> None:
     """The engine measures itself: it sheds, logs, counts, and serves again after the calm."""
-    overload = {"loop_lag_s": 0.01, "calm_s": 0.1}
+    overload = {"loop_lag_s": 0.2, "calm_s": 0.1}
     async with running_world(tmp_path, settings={"overload": overload}, carriers=()) as world:
         clock = world.engine.clock
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while not world.engine.brownout.level:
-                ends = clock.monotonic() + 0.08
+                ends = clock.monotonic() + 0.4
                 while clock.monotonic() < ends:
                     pass
                 await asyncio.sleep(0)

@@ -6,7 +6,13 @@ import asyncio
 
 import pytest
 
-from crossdock_sdk import Booked, CarrierError, ErrorClass, HttpResponse, Limit
+from crossdock_sdk import (
+    Booked,
+    CarrierError,
+    ErrorClass,
+    HttpResponse,
+    Limit,
+)
 from engine.core.policy.breaker import BreakerRules
 from engine.outbound import (
     Ambiguous,
@@ -75,40 +81,6 @@ async def test_waiting_items_go_by_priority() -> None:
         "find:F2",
         "find:F1",
     ]
-
-
-async def test_a_flood_of_polls_costs_a_booking_no_more_than_the_call_in_flight() -> None:
-    """One slot, a thousand polls waiting: the booking is the very next call."""
-    async with yard(book=ONE, find=ONE, cancel=ONE) as scene:
-        scene.transport.hold = True
-        polls = [scene.start("find", f"F{n}", priority=Priority.POLL, deadline_s=100) for n in range(1000)]
-        await scene.clock.settle()
-        booked = scene.book("A1")
-        await scene.clock.settle()
-        in_the_way = len(scene.transport.sent)
-        scene.transport.hold = False
-        scene.transport.release(len(scene.transport.held))
-        await asyncio.gather(booked, *polls)
-
-    assert (in_the_way, scene.transport.sent[1]) == (1, "book:A1")
-
-
-async def test_tenants_share_a_backlog_by_weight() -> None:
-    """Three to one, whatever came first."""
-    settings = LaneSettings(drain_s=0.2, tenant_weights={"big": 3})
-    async with yard(settings=settings, book=ONE) as scene:
-        scene.transport.hold = True
-        tasks = [scene.book("first", tenant="small")]
-        await scene.clock.settle()
-        tasks += [scene.book(f"s{n}", tenant="small") for n in range(40)]
-        tasks += [scene.book(f"b{n}", tenant="big") for n in range(40)]
-        await scene.clock.settle()
-        scene.transport.hold = False
-        scene.transport.release()
-        await asyncio.gather(*tasks)
-
-    shared = [sent.removeprefix("book:")[0] for sent in scene.transport.sent[1:49]]
-    assert (shared.count("b"), shared.count("s")) == (36, 12)
 
 
 async def test_concurrency_stays_within_the_limit() -> None:
