@@ -30,11 +30,13 @@ from engine.api.tracks import TrackServicer
 from engine.clock import Clock, SystemClock
 from engine.config import Settings
 from engine.core.booker import Booker
+from engine.core.capacity import Capacity
 from engine.core.following import follow
 from engine.core.labels import Labels
 from engine.core.orders import Orders
-from engine.core.policy import booking as policy
+from engine.core.overload import Overload
 from engine.core.policy.breaker import BreakerRules
+from engine.core.policy.brownout import Signals, share_of
 from engine.core.pushes import Pushes
 from engine.core.quotes import LivePrices
 from engine.core.reconcile import housekeeping, keep_rates, reconcile, restore_rates
@@ -43,6 +45,7 @@ from engine.core.returning import Returning
 from engine.core.returns import Returns
 from engine.core.router import Router
 from engine.core.stalling import Stalls
+from engine.core.standing import Standings
 from engine.core.tracks import Tracks
 from engine.core.watch import Watch
 from engine.ingress.web import IngressServer, ingress
@@ -53,16 +56,21 @@ from engine.outbound import LaneSettings
 from engine.outbound.outbound import Outbound
 from engine.outbound.transport import TransportSettings
 from engine.outbound.transport.pyreqwest import PyreqwestTransport
-from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.port import Store
 from engine.store.sqlite.store import SqliteStore
 from engine.wiring import (
     ANONYMOUS,
+    OverloadReport,
     account_facts,
     accounts_of,
-    read_master_key,
+    booking_rules,
+    brownout_of,
+    codec_of,
+    failback_of,
+    shares_of,
     split_listen,
     stall_rules_of,
+    tallies_of,
     tenants_of,
 )
 
@@ -97,18 +105,24 @@ class Engine:
                 # Lanes close last: whoever could use an outcome has ended by then or was cut.
                 drain_s=0.0,
                 breaker=BreakerRules(open_s=settings.outbound.breaker_open_s),
+                failback=failback_of(settings),
+                tenant_weights={t.name: t.weight for t in settings.tenant},
             ),
         )
         prices = LivePrices(self.outbound, registry.carriers, clock, keep_s=settings.booking.price_cache_s)
+        self.capacity = Capacity(tallies_of(settings), clock)
         self.router = Router(
             account_facts(settings, registry),
             registry.manifests,
             CelRules(settings.rule),
             prices,
             live_prices=settings.booking.live_prices,
+            capacity=self.capacity,
+            shares=shares_of(settings),
         )
         self._return_rules = CelReturnRules(settings.return_rule)
         rules = stall_rules_of(settings)
+        self.brownout = brownout_of(settings)
         self.stalls = Stalls(store=store, rules=rules, judge=CelStallRules(rules), clock=clock, observer=metrics)
         self.watch = Watch(store)
         self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
@@ -133,6 +147,7 @@ class Engine:
         epoch = await self.store.next_epoch()
         async with self.outbound, one_error_group() as workers:
             await restore_rates(self.store, self.outbound, self.clock)
+            await self.capacity.restore(self.store, longest_life_s=settings.booking.give_up_after_s)
             booker = self._booker(workers, epoch)
             orders = self._orders(booker)
             labels = Labels(
@@ -151,6 +166,7 @@ class Engine:
                 clock=self.clock,
                 observer=self.metrics,
                 stalls=self.stalls,
+                brownout=self.brownout,
             )
             pushes = self._pushes(booker, tracks)
             returning = Returning(
@@ -165,6 +181,7 @@ class Engine:
                 default_deadline_s=settings.server.default_deadline_s,
                 longest_deadline_s=settings.server.longest_deadline_s,
                 max_calls=settings.server.max_concurrent_calls,
+                brownout=self.brownout,
             )
             slow_s = settings.server.slow_watcher_s
             grpc_server = GrpcServer(
@@ -178,7 +195,7 @@ class Engine:
             web = self._ingress(pushes, gate)
             self._observe(booker)
             await self._listen(grpc_server, web)
-            background = self._background(booker, tracks, returning, web)
+            background = self._background(booker, tracks, returning, web, gate)
             logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
             try:
                 yield
@@ -197,22 +214,18 @@ class Engine:
         self.grpc_port, self.http_port = grpc_server.port, web.port
 
     def _booker(self, workers: asyncio.TaskGroup, epoch: int) -> Booker:
-        booking = self.settings.booking
         return Booker(
             store=self.store,
             outbound=self.outbound,
             router=self.router,
             carriers=self._registry.carriers,
             clock=self.clock,
-            rules=policy.Rules(
-                review_after_s=booking.review_after_s,
-                give_up_after_s=booking.give_up_after_s,
-                retry_base_s=booking.retry_base_s,
-                retry_cap_s=booking.retry_cap_s,
-                unavailable_retry_s=booking.unavailable_retry_s,
-            ),
+            rules=booking_rules(self.settings),
             stall_rules=self.stalls.rules,
             observer=self.metrics,
+            standings=Standings(
+                self.outbound, self.capacity, self.clock, divert_wait_s=self.settings.outbound.divert_wait_s
+            ),
             group=workers,
             epoch=epoch,
         )
@@ -222,10 +235,10 @@ class Engine:
             store=self.store,
             booker=booker,
             router=self.router,
-            outbound=self.outbound,
             clock=self.clock,
             observer=self.metrics,
             max_open=self.settings.server.max_open_bookings,
+            brownout=self.brownout,
         )
 
     def _returns(self, orders: Orders, returning: Returning) -> Returns:
@@ -274,9 +287,16 @@ class Engine:
         self.metrics.before_scrape.append(refresh)
 
     def _background(
-        self, booker: Booker, tracks: Tracks, returning: Returning, web: IngressServer
+        self, booker: Booker, tracks: Tracks, returning: Returning, web: IngressServer, gate: Gate
     ) -> list[asyncio.Task[None]]:
-        store = self.settings.store
+        store, most_open = self.settings.store, self.settings.server.max_open_bookings
+
+        def busy() -> Signals:
+            return Signals(
+                store_share=self.store.write_load(),
+                open_share=share_of(booker.open_count, most_open),
+                calls_share=gate.load,
+            )
 
         async def count() -> None:
             while True:
@@ -303,6 +323,7 @@ class Engine:
             follow(self.store, tracks, self.clock, _report("following")),
             returning.run(self._tenants, _report("returning")),
             self.stalls.run(_report("stall checks")),
+            Overload(self.brownout, busy, self.clock, OverloadReport(self.metrics)).run(),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]
 
@@ -351,7 +372,7 @@ async def running_engine(
 ) -> AsyncIterator[Engine]:
     """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError."""
     metrics = Metrics()
-    store = await SqliteStore.open(settings.store.path, codec=_codec(settings), observer=StoreMetrics(metrics))
+    store = await SqliteStore.open(settings.store.path, codec=codec_of(settings), observer=StoreMetrics(metrics))
     try:
         engine = Engine(settings, registry, store, metrics, clock or SystemClock())
         async with engine.serving():
@@ -370,12 +391,6 @@ async def serve(settings: Settings, registry: Registry, ready: Callable[[Engine]
         await engine.until_stopped()
         if engine.failed:
             raise OSError(f"the engine stopped because {engine.failed} failed; its log tells why")
-
-
-def _codec(settings: Settings) -> Codec:
-    if not settings.store.master_key_file:
-        return PlainCodec()
-    return AesGcmCodec(read_master_key(Path(settings.store.master_key_file)))
 
 
 def _report(job: str) -> Callable[[Exception], None]:

@@ -87,6 +87,19 @@ class OutboundSettings(_Section, frozen=True):
     connect_timeout_s: float = 2.0
     allow_plaintext: bool = False
     queue_size: int = 20_000
+    divert_wait_s: float = 5.0
+    failback_step_s: float = 60.0
+
+
+class OverloadSettings(_Section, frozen=True):
+    """What is given up first when there is too much to do, and from when on. Times in seconds, shares of 1."""
+
+    enabled: bool = True
+    loop_lag_s: float = 0.25
+    store_share: float = 0.5
+    open_share: float = 0.8
+    calls_share: float = 0.7
+    calm_s: float = 5.0
 
 
 class ReturnSettings(_Section, frozen=True):
@@ -130,6 +143,7 @@ class TenantSettings(_Section, frozen=True):
     name: str
     api_key_sha256: tuple[str, ...] = ()
     certificate_names: tuple[str, ...] = ()
+    weight: int = 1
     shipper: PartySettings | None = None
 
 
@@ -151,6 +165,9 @@ class AccountSettings(_Section, frozen=True):
     base_url: str = ""
     priority: int = 100
     enabled: bool = True
+    daily_cap: int = 0
+    share_percent: int = 0
+    time_zone: str = "Asia/Shanghai"
     settings: dict[str, str] = {}
     tariff: tuple[TariffStep, ...] = ()
 
@@ -203,6 +220,7 @@ class Settings(_Section, frozen=True):
     store: StoreSettings = StoreSettings()
     booking: BookingSettings = BookingSettings()
     outbound: OutboundSettings = OutboundSettings()
+    overload: OverloadSettings = OverloadSettings()
     labels: LabelSettings = LabelSettings()
     returns: ReturnSettings = ReturnSettings()
     log: LogSettings = LogSettings()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.core.policy.stalls import NOTHING_KNOWN, Since
 from engine.core.policy.tracking import NEXT, TERMINAL
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 LONGEST_STALL_H = 2160.0
 """90 days: after so long without an event a parcel is followed no more."""
 MOST_STALL_RULES = 100
+MOST_WEIGHT = 100
+"""A tenant's turn is as many items as its weight: more would make the others wait too long."""
 _STALL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -52,8 +55,34 @@ def cross_checks(settings: Settings) -> list[str]:
             for digest in tenant.api_key_sha256
             if not _DIGEST.fullmatch(digest)
         ]
+    found += [
+        f"tenant {tenant.name}: weight: {tenant.weight}; use 1 to {MOST_WEIGHT}"
+        for tenant in settings.tenant
+        if not 1 <= tenant.weight <= MOST_WEIGHT
+    ]
     found += _shared_credentials(settings.tenant)
+    found += _account_problems(settings)
+    for key in ("store_share", "open_share", "calls_share"):
+        share = getattr(settings.overload, key)
+        if not 0.0 < share < 0.95:
+            found.append(f"overload.{key}: {share:g}; use more than 0 and less than 0.95, where the last level begins")
     found += _stall_problems(settings)
+    return found
+
+
+def _account_problems(settings: Settings) -> list[str]:
+    """Caps and shares that mean nothing."""
+    found = []
+    for account in settings.account:
+        where = f"account {account.id}"
+        if account.daily_cap < 0:
+            found.append(f"{where}: daily_cap: {account.daily_cap}; use the most orders a day, or 0 for no cap")
+        if not 0 <= account.share_percent <= 100:
+            found.append(f"{where}: share_percent: {account.share_percent}; use 1 to 100, or 0 for no target")
+        try:
+            ZoneInfo(account.time_zone)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            found.append(f"{where}: time_zone: {account.time_zone!r} is no zone; use an IANA name like Asia/Shanghai")
     return found
 
 
@@ -126,6 +155,10 @@ def _number_problems(settings: Settings) -> list[str]:
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
         ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
+        ("overload.loop_lag_s", settings.overload.loop_lag_s, 0.01),
+        ("overload.calm_s", settings.overload.calm_s, 0.1),
+        ("outbound.divert_wait_s", settings.outbound.divert_wait_s, 0.1),
+        ("outbound.failback_step_s", settings.outbound.failback_step_s, 0),
         ("outbound.queue_size", settings.outbound.queue_size, 1),
         ("outbound.connect_timeout_s", settings.outbound.connect_timeout_s, 0.1),
     )

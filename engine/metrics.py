@@ -12,11 +12,13 @@ from typing import Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from engine.core.policy.breaker import BreakerState
+from engine.core.policy.brownout import Reading
 from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.histograms import Histogram
 from engine.outbound.observe import LaneKey, LaneSnapshot
+from engine.outbound.operations import OperationClass
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
@@ -66,6 +68,8 @@ class Metrics:
         self.grpc_seconds = self._histogram("grpc_call_duration_seconds", "Time of gRPC calls.", SECONDS, "method")
         self.grpc_open = self._gauge("grpc_calls_in_flight", "gRPC calls under way.", "method")
         self.tasks = self._gauge("tasks", "Coroutines under way in the engine's event loop.")
+        self.brownout_level = self._gauge("brownout_level", "What is given up under overload: 0 nothing, 4 bookings.")
+        self.brownout_changes = self._counter("brownout_changes_total", "Changes of that level.", "level", "cause")
         self.watchers = self._gauge("watchers", "Open watch streams.")
         self.pushes = self._counter("pushes_total", "Carrier pushes by outcome.", "carrier", "outcome")
 
@@ -94,6 +98,9 @@ class Metrics:
         self.fallbacks = self._counter(
             "fallbacks_total", "Orders taken over by another carrier.", "from_carrier", "to_carrier", "reason"
         )
+        self.diversions = self._counter(
+            "diversions_total", "Orders sent past their first candidate.", "from_carrier", "to_carrier", "reason"
+        )
         self.worker_failures = self._counter("worker_failures_total", "Booking workers that died.", "error")
 
     def _return_metrics(self) -> None:
@@ -113,12 +120,16 @@ class Metrics:
         self.lane_wait = self._histogram("lane_wait_seconds", "Time in a lane's queue.", SECONDS, *lane)
         self.lane_rate_wait = self._histogram("lane_rate_wait_seconds", "Held back by the rate.", SECONDS, *lane)
         self.rate = self._gauge("lane_rate_per_second", "Calls allowed now; absent while unlimited.", *lane)
+        self.quota_used = self._gauge(
+            "lane_quota_used_ratio", "Calls of the last minute by what the rate allows.", *lane
+        )
         self.lane_refusals = self._counter("lane_refusals_total", "Sent away unsent.", *lane, "reason")
         per_lane = ("carrier", "account", "operation_class")
         self.carrier_open = self._gauge("carrier_calls_in_flight", "Calls under way.", *per_lane)
         self.lane_depth = self._gauge("lane_queue_depth", "Items waiting in a lane.", *per_lane)
         self.concurrency = self._gauge("lane_concurrency_limit", "Calls allowed at once now.", *per_lane)
         self.breaker = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", *per_lane)
+        self.failback_share = self._gauge("failback_share", "Per cent of its orders an account gets.", "account")
         self.breaker_changes = self._counter("breaker_changes_total", "Changes of state.", *per_lane, "state")
 
     def _store_metrics(self) -> None:
@@ -145,6 +156,10 @@ class Metrics:
         """See BookingObserver."""
         self.fallbacks(from_carrier, to_carrier, reason).inc()
 
+    def diverted(self, from_carrier: str, to_carrier: str, reason: str) -> None:
+        """See BookingObserver and OrdersObserver."""
+        self.diversions(from_carrier, to_carrier, str(reason)).inc()
+
     def order_settled(self, order: LoadedOrder) -> None:
         """See BookingObserver."""
         booking = order.order.booking
@@ -153,6 +168,13 @@ class Metrics:
     def worker_failed(self, order_id: str, error: BaseException) -> None:
         """See BookingObserver."""
         self.worker_failures(type(error).__name__).inc()
+
+    # OverloadObserver
+
+    def brownout_changed(self, reading: Reading) -> None:
+        """See OverloadObserver."""
+        self.brownout_level().set(reading.level)
+        self.brownout_changes(str(int(reading.level)), reading.signal).inc()
 
     # OrdersObserver
 
@@ -222,9 +244,14 @@ class Metrics:
             self.carrier_open(*labels).set(lane.in_flight)
             self.concurrency(*labels).set(lane.concurrency)
             self.breaker(*labels).set(BREAKER_VALUES[lane.breaker])
+            if lane.key.operation_class is OperationClass.BOOKING:
+                self.failback_share(lane.key.account_id).set(lane.share_percent)
             for operation, rate in lane.rates_per_s.items():
                 if rate is not None:
                     self.rate(lane.key.carrier, lane.key.account_id, operation).set(rate)
+            for operation, share in lane.used_shares.items():
+                if share is not None:
+                    self.quota_used(lane.key.carrier, lane.key.account_id, operation).set(share)
 
 
 class LaneMetrics:

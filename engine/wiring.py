@@ -5,16 +5,25 @@ from __future__ import annotations
 import stat
 import tomllib
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
 from crossdock_sdk.tracking import TrackStatus
 from engine.api.gate import Tenants
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings
+from engine.core.policy.booking import Rules
+from engine.core.policy.brownout import Brownout, Reading, Thresholds
+from engine.core.policy.failback import FailbackRules
 from engine.core.policy.records import Tenant
 from engine.core.policy.routing import AccountFacts, Tariff
+from engine.core.policy.shares import Shares
 from engine.core.policy.stalls import DEFAULT_STALL_RULES, NOTHING_KNOWN, Since, StallRule
+from engine.core.policy.tallies import DailyCap, Tallies
 from engine.core.policy.validation import check_party
 from engine.core.registry import Registry
+from engine.log import logger
+from engine.metrics import Metrics
+from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 
 ANONYMOUS = "default"
 """The tenant of every caller while none is configured."""
@@ -96,6 +105,62 @@ def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:
         for a in settings.account
         if a.enabled and a.carrier in registry.carriers
     ]
+
+
+def tallies_of(settings: Settings) -> Tallies:
+    """What the enabled accounts may take a day."""
+    return Tallies([DailyCap(a.id, a.daily_cap, ZoneInfo(a.time_zone)) for a in settings.account if a.enabled])
+
+
+def failback_of(settings: Settings) -> FailbackRules:
+    """How accounts come back after a failure; without time for the steps there are none."""
+    step_s = settings.outbound.failback_step_s
+    return FailbackRules(step_s=step_s) if step_s else FailbackRules(shares=())
+
+
+def shares_of(settings: Settings) -> Shares:
+    """The enabled accounts' targets."""
+    return Shares({a.id: a.share_percent for a in settings.account if a.enabled})
+
+
+def brownout_of(settings: Settings) -> Brownout:
+    """From when on what is given up."""
+    given = settings.overload
+    return Brownout(
+        Thresholds(given.loop_lag_s, given.store_share, given.open_share, given.calls_share, given.calm_s),
+        enabled=given.enabled,
+    )
+
+
+def booking_rules(settings: Settings) -> Rules:
+    """How bookings are retried and resolved."""
+    given = settings.booking
+    return Rules(
+        review_after_s=given.review_after_s,
+        give_up_after_s=given.give_up_after_s,
+        retry_base_s=given.retry_base_s,
+        retry_cap_s=given.retry_cap_s,
+        unavailable_retry_s=given.unavailable_retry_s,
+    )
+
+
+def codec_of(settings: Settings) -> Codec:
+    """How personal data lies in the store."""
+    if not settings.store.master_key_file:
+        return PlainCodec()
+    return AesGcmCodec(read_master_key(Path(settings.store.master_key_file)))
+
+
+class OverloadReport:
+    """Tells operations of every change of the brownout level, in the log and in a metric."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def brownout_changed(self, reading: Reading) -> None:
+        """See OverloadObserver."""
+        self._metrics.brownout_changed(reading)
+        logger().warning("brownout", level=int(reading.level), gives_up=reading.level.name, cause=reading.signal)
 
 
 def tenants_of(settings: Settings) -> Tenants:

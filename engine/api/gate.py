@@ -22,6 +22,8 @@ from google.rpc import status_pb2
 
 from crossdock_sdk import Party
 from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
+from engine.core.errors import Overloaded
+from engine.core.policy.brownout import ESSENTIAL, Brownout, share_of
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import Tenant
 from engine.log import logger
@@ -37,6 +39,11 @@ REFUSAL_TAKEN_WITHIN_S = 1.0
 longer counts, or readers that stall would use up `server.max_concurrent_calls`."""
 _UNREADABLE = object()
 """Stands for a request that is no message of its method."""
+_GIVEN_UP = object()
+"""Stands for a request that was not even read, since its kind of work is given up for now."""
+SPARE = 2
+"""Essential calls may be so many times as many as all others, so that a flood does not lock them out."""
+RETRY_S = 1.0
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -91,6 +98,7 @@ class Gate(grpc.aio.ServerInterceptor):
         default_deadline_s: float,
         longest_deadline_s: float,
         max_calls: int,
+        brownout: Brownout | None = None,
     ) -> None:
         self._tenants = tenants
         self._metrics = metrics
@@ -98,8 +106,15 @@ class Gate(grpc.aio.ServerInterceptor):
         self._longest_s = longest_deadline_s
         self._max_calls = max_calls
         self._open = 0
+        self._brownout = brownout or Brownout(enabled=False)
+        self._overloaded = Overloaded(RETRY_S, "has too much to do for calls of this kind")
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self.draining = False
+
+    @property
+    def load(self) -> float:
+        """How many of the calls that may be under way are."""
+        return share_of(self._open, self._max_calls)
 
     async def intercept_service(
         self,
@@ -118,7 +133,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         serializers = {
-            "request_deserializer": _decoder(handler.request_deserializer),
+            "request_deserializer": self._decoder(method, handler),
             "response_serializer": handler.response_serializer,
         }
         if not handler.response_streaming:
@@ -131,6 +146,23 @@ class Gate(grpc.aio.ServerInterceptor):
         inner = self._stream(method, lambda request, context: handler.unary_stream(_readable(request), context))
         return grpc.unary_stream_rpc_method_handler(inner, **serializers)
 
+    def _decoder(self, method: str, handler: Any) -> Callable[[bytes], Any]:
+        """gRPC answers an exception here with UNKNOWN and a traceback in the log, before we know who calls.
+
+        Of a stream each message comes this way; those of a stream that was let in are read.
+        """
+        deserialize, is_stream = handler.request_deserializer, handler.request_streaming
+
+        def decode(data: bytes) -> Any:
+            if not is_stream and self._brownout.gives_up(method):
+                return _GIVEN_UP
+            try:
+                return deserialize(data)
+            except DecodeError:
+                return _UNREADABLE
+
+        return decode
+
     def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
@@ -139,7 +171,7 @@ class Gate(grpc.aio.ServerInterceptor):
             self._open += 1
             code = "OK"
             try:
-                caller = self._enter(context)
+                caller = self._enter(method, request, context)
                 async with asyncio.timeout(caller.deadline_s + ANSWER_MARGIN_S):
                     return await behaviour(_readable(request), context)
             except TimeoutError:
@@ -167,7 +199,7 @@ class Gate(grpc.aio.ServerInterceptor):
             self._open += 1
             code = "OK"
             try:
-                self._enter(context)
+                self._enter(method, request, context)
                 answers: AsyncIterator[Any] | Awaitable[None] = behaviour(request, context)
                 if isinstance(answers, AsyncIterator):
                     async for answer in answers:
@@ -194,10 +226,12 @@ class Gate(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _enter(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+    def _enter(self, method: str, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
         if self.draining:
             raise Draining("the engine is shutting down; try again in a moment or at another instance")
-        if self._open > self._max_calls:
+        if request is _GIVEN_UP or self._brownout.gives_up(method):
+            raise self._overloaded
+        if self._open > self._max_calls * (SPARE if method in ESSENTIAL else 1):
             raise TooManyCalls(f"the engine serves {self._max_calls} calls at once already; try again in a moment")
         metadata = dict(context.invocation_metadata() or ())
         tenant = self._tenants.find(metadata, context)
@@ -212,20 +246,8 @@ class Gate(grpc.aio.ServerInterceptor):
         seconds = time.perf_counter() - started
         self._metrics.grpc_calls(method, code).inc()
         self._metrics.grpc_seconds(method).observe(seconds)
-        if code not in ("OK", "CANCELLED"):
+        if code not in ("OK", "CANCELLED") and not self._brownout.gives_up(method):
             logger().info("call refused", method=method, code=code, seconds=round(seconds, 4))
-
-
-def _decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """gRPC answers an exception here with UNKNOWN and a traceback in the log, before we know who calls."""
-
-    def decode(data: bytes) -> Any:
-        try:
-            return deserialize(data)
-        except DecodeError:
-            return _UNREADABLE
-
-    return decode
 
 
 def _readable(request: Any) -> Any:

@@ -20,6 +20,7 @@ from engine.core.policy.records import AttemptRecord, LoadedOrder
 from engine.core.policy.stalls import StallRule
 from engine.core.policy.transitions import Step
 from engine.core.router import Router
+from engine.core.standing import Standings
 from engine.core.steps import BookingObserver, Steps
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store
@@ -39,6 +40,7 @@ class Booker:
         rules: policy.Rules,
         stall_rules: Sequence[StallRule],
         observer: BookingObserver,
+        standings: Standings,
         group: asyncio.TaskGroup,
         epoch: int,
     ) -> None:
@@ -46,6 +48,7 @@ class Booker:
         self._observer = observer
         self._group = group
         self.epoch = epoch
+        self.standings = standings
         self._steps = Steps(
             store=store,
             outbound=outbound,
@@ -55,6 +58,7 @@ class Booker:
             rules=rules,
             stall_rules=stall_rules,
             observer=observer,
+            standings=standings,
             epoch=epoch,
         )
         self._active: dict[str, float] = {}  # order id -> monotonic deadline of whoever waits
@@ -78,15 +82,19 @@ class Booker:
         loaded: LoadedOrder,
         *,
         fresh: AttemptRecord | None = None,
+        others: int = 0,
         deadline_s: float = BACKGROUND_DEADLINE_S,
         background: bool = False,
     ) -> None:
-        """Start a worker unless one runs. `fresh` is an attempt just committed and not yet sent."""
+        """Start a worker unless one runs.
+
+        fresh: an attempt just committed and not yet sent. others: further candidates that could take it.
+        """
         order_id = loaded.order.order_id
         if order_id in self._active or self._closed:
             return
         self._active[order_id] = self._clock.monotonic() + deadline_s
-        task = self._group.create_task(self._run(loaded, fresh))
+        task = self._group.create_task(self._run(loaded, fresh, others))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         if background:
@@ -129,11 +137,11 @@ class Booker:
         """Apply what a push found out about an unsettled attempt."""
         return await self._steps.resolve(loaded, attempt, found, self._clock.now())
 
-    async def _run(self, loaded: LoadedOrder, fresh: AttemptRecord | None) -> None:
+    async def _run(self, loaded: LoadedOrder, fresh: AttemptRecord | None, others: int) -> None:
         order_id = loaded.order.order_id
         try:
             if fresh is not None:
-                loaded = await self._steps.send(loaded, fresh)
+                loaded = await self._steps.send(loaded, fresh, others, self._active[order_id])
             goes_on = not policy.rests(loaded.order)
             while goes_on:
                 loaded, goes_on = await self._steps.next(loaded, self._active[order_id])

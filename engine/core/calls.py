@@ -18,11 +18,21 @@ async def ask(
     priority: Priority,
     tenant: str,
     deadline_s: float = BACKGROUND_DEADLINE_S,
+    start_within_s: float | None = None,
 ) -> object:
-    """The sdk's outcome for `item`, a CarrierError, or the OutboundError that says why there is none."""
+    """The sdk's outcome for `item`, a CarrierError, or the OutboundError that says why there is none.
+
+    start_within_s: how long it may wait for its turn; the call itself has its whole time.
+    """
     try:
         answered = await outbound.call(
-            account_id, operation, item, priority=priority, deadline_s=deadline_s, tenant=tenant
+            account_id,
+            operation,
+            item,
+            priority=priority,
+            deadline_s=deadline_s,
+            tenant=tenant,
+            start_within_s=start_within_s,
         )
     except OutboundError as error:
         return error

@@ -93,8 +93,8 @@ class OrderNotCancellable(UseCaseError):
 class Overloaded(UseCaseError):
     """The engine takes no more work for now; nothing was stored."""
 
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"the engine is at its limit of open bookings; try again in {retry_after_s:g} s")
+    def __init__(self, retry_after_s: float, why: str = "is at its limit of open bookings") -> None:
+        super().__init__(f"the engine {why}; try again in {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
 
 

@@ -32,7 +32,8 @@ async def follow(store: Store, tracks: Tracks, clock: Clock, on_error: Callable[
     try:
         while True:
             try:
-                due = await store.claim_due_tracks(clock.now(), limit=AT_ONCE - len(running))
+                room = AT_ONCE - len(running) if tracks.asks_carriers else 0
+                due = await store.claim_due_tracks(clock.now(), limit=room)
             except StoreError as error:
                 on_error(error)
                 due = []

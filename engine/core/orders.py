@@ -25,6 +25,8 @@ from engine.core.errors import (
 from engine.core.paging import page_of, read_token, write_token
 from engine.core.policy import booking as policy
 from engine.core.policy import transitions
+from engine.core.policy.brownout import Brownout, Level
+from engine.core.policy.diversion import Choice, choose
 from engine.core.policy.records import (
     AttemptRecord,
     BackupPolicy,
@@ -39,8 +41,7 @@ from engine.core.policy.validation import check_order
 from engine.core.router import Router, eligible
 from engine.core.steps import SAFETY_S, SETTLED
 from engine.crash import crash_point
-from engine.outbound.outbound import Outbound
-from engine.store.port import AcceptKind, Idempotency, OrderFilter, Store
+from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store, StoreError
 
 OVERLOAD_RETRY_S = 1.0
 _NOBODY = Party(Contact("", ""), Address())
@@ -63,6 +64,9 @@ class OrdersObserver(Protocol):
     def order_refused(self, reason: str) -> None:
         """A creation was refused before anything was stored."""
 
+    def diverted(self, from_carrier: str, to_carrier: str, reason: str) -> None:
+        """Something stood in the first candidate's way, so another one is asked."""
+
 
 class Orders:
     """The use cases of OrderService."""
@@ -73,18 +77,18 @@ class Orders:
         store: Store,
         booker: Booker,
         router: Router,
-        outbound: Outbound,
         clock: Clock,
         observer: OrdersObserver,
         max_open: int,
+        brownout: Brownout | None = None,
     ) -> None:
         self._store = store
         self._booker = booker
         self._router = router
-        self._outbound = outbound
         self._clock = clock
         self._observer = observer
         self._max_open = max_open
+        self._brownout = brownout or Brownout(enabled=False)
 
     async def create(
         self, tenant: str, draft: OrderDraft, *, request_id: str, deadline_s: float, from_warehouse: bool = False
@@ -97,7 +101,8 @@ class Orders:
         if violations:
             self._observer.order_refused("ORDER_INVALID")
             raise OrderInvalid(violations)
-        if self._booker.open_count >= self._max_open:
+        # Calls are refused before they get here; what comes through a stream that was open already is not.
+        if self._booker.open_count >= self._max_open or self._brownout.level >= Level.BOOKINGS:
             self._observer.order_refused("ENGINE_OVERLOADED")
             raise Overloaded(OVERLOAD_RETRY_S)
         ends = self._clock.monotonic() + deadline_s
@@ -109,14 +114,10 @@ class Orders:
             if known is None:
                 self._observer.order_refused("NO_ELIGIBLE_CARRIER")
                 raise NoEligibleCarrier(considered, blamed_field(normal, self._router.manifests))
-        order, attempt = self._new_order(tenant, normal, candidates, deadline_s)
+        order, attempt, choice = self._new_order(tenant, normal, candidates, deadline_s)
         crash_point("order_validated")
-        accepted = await self._store.accept(
-            order,
-            (attempt,) if attempt else (),
-            (transitions.event(order, EventKind.ORDER_ACCEPTED, order.create_time),),
-            Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse)),
-        )
+        keys = Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse))
+        accepted = await self._accept(order, attempt, keys)
         if accepted.kind in (AcceptKind.REQUEST_ID_REUSED, AcceptKind.REFERENCE_REUSED):
             key = "request_id" if accepted.kind is AcceptKind.REQUEST_ID_REUSED else "order.reference"
             self._observer.order_refused("IDEMPOTENCY_KEY_REUSED")
@@ -127,17 +128,46 @@ class Orders:
         crash_point("order_committed")
         left_s = max(0.0, ends - self._clock.monotonic())
         if not replayed:
-            self._booker.start(accepted.order, fresh=attempt, deadline_s=left_s)
+            if choice is not None:
+                self._chosen(candidates, choice)
+            self._booker.start(accepted.order, fresh=attempt, others=choice.others if choice else 0, deadline_s=left_s)
         return Created(await self._as_far_as_it_gets(accepted.order, left_s), replayed)
+
+    async def _accept(self, order: OrderRecord, attempt: AttemptRecord | None, keys: Idempotency) -> Accepted:
+        """Make it durable, holding a place of the account's day meanwhile."""
+        standings = self._booker.standings
+        reason = attempt.cause if attempt else ""
+        told = transitions.event(order, EventKind.ORDER_ACCEPTED, order.create_time, reason=reason)
+        if attempt is None:
+            return await self._store.accept(order, (), (told,), keys)
+        standings.reserve(attempt)
+        try:
+            accepted = await self._store.accept(order, (attempt,), (told,), keys)
+        except StoreError:
+            standings.release(attempt)
+            raise
+        except BaseException:
+            standings.arrived(attempt)  # it may be in the store all the same, and nobody will send it from here
+            raise
+        if accepted.kind is not AcceptKind.CREATED:
+            standings.release(attempt)
+        return accepted
+
+    def _chosen(self, candidates: list[policy.Candidate], choice: Choice) -> None:
+        self._router.assigned(candidates, choice.candidate.account_id)
+        if choice.passed_over is not None:
+            self._observer.diverted(choice.passed_over.carrier, choice.candidate.carrier, choice.why)
 
     async def quote(
         self, tenant: str, draft: OrderDraft, *, live: bool, deadline_s: float
     ) -> tuple[OrderDraft, list[Considered]]:
-        """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid."""
+        """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid, Overloaded."""
         normal, violations = check_order(draft)
         if violations:
             raise OrderInvalid(violations)
         if live:
+            if self._brownout.level >= Level.EXPORTS:
+                raise Overloaded(OVERLOAD_RETRY_S, "has too much to do to ask carriers for prices")
             return normal, await self._router.consider_live(normal, tenant=tenant, deadline_s=deadline_s)
         return normal, self._router.consider(normal)
 
@@ -200,26 +230,26 @@ class Orders:
 
     def _new_order(
         self, tenant: str, draft: OrderDraft, candidates: list[policy.Candidate], deadline_s: float
-    ) -> tuple[OrderRecord, AttemptRecord | None]:
+    ) -> tuple[OrderRecord, AttemptRecord | None, Choice | None]:
         now = self._clock.now()
-        available = self._outbound.is_available
+        order_id = str(uuid_utils.uuid7())
         if draft.routing.backup is BackupPolicy.NEVER:
             candidates = candidates[:1]  # waiting for the first is what was asked for
-        chosen = next((c for c in candidates if available(c.account_id, "book", within_s=deadline_s)), None)
+        choice = choose(candidates, self._booker.standings.of(order_id, tenant, len(candidates), deadline_s))
         order = OrderRecord(
-            order_id=str(uuid_utils.uuid7()),
+            order_id=order_id,
             tenant=tenant,
             draft=draft,
-            state=OrderState.BOOKING if chosen else OrderState.ACCEPTED,
+            state=OrderState.BOOKING if choice else OrderState.ACCEPTED,
             create_time=now,
             update_time=now,
-            due_time=now + timedelta(seconds=SAFETY_S) if chosen else now,
+            due_time=now + timedelta(seconds=SAFETY_S) if choice else now,
             lease_epoch=self._booker.epoch,
         )
-        if chosen is None:
-            return order, None
+        if choice is None:
+            return order, None, None
         facts: Callable[[str], policy.CarrierFacts] = self._facts
-        return order, policy.new_attempt(order, (), chosen, facts, now)
+        return order, policy.new_attempt(order, (), choice, facts, now), choice
 
     def _facts(self, carrier: str) -> policy.CarrierFacts:
         manifest: Manifest = self._router.manifests[carrier]

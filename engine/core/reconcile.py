@@ -25,10 +25,14 @@ RATES_KEY = "outbound.rates"
 
 
 class KeptRates(msgspec.Struct, frozen=True):
-    """The carriers' limits as they stood at `time`: account id -> operation -> position."""
+    """The carriers' limits as they stood at `time`: account id -> operation -> position.
+
+    failback: account id -> step of its way back; of those that get all their orders, none.
+    """
 
     time: datetime
     rates: dict[str, dict[str, GcraState]]
+    failback: dict[str, int] = {}
 
 
 async def reconcile(store: Store, booker: Booker, clock: Clock, on_error: Callable[[Exception], None]) -> None:
@@ -67,18 +71,20 @@ async def restore_rates(store: Store, outbound: Outbound, clock: Clock) -> None:
     saved = msgspec.msgpack.decode(kept, type=KeptRates)
     elapsed_s = max(0.0, (clock.now() - saved.time).total_seconds())
     outbound.restore_rates(saved.rates, elapsed_s=elapsed_s)
+    outbound.restore_failback(saved.failback)
+    outbound.spend_bursts()  # limits are saved once a second: what went out after the last time is not known
 
 
 async def keep_rates(store: Store, outbound: Outbound, clock: Clock, on_error: Callable[[Exception], None]) -> None:
     """Save the limits every second while they change, until cancelled."""
     last = b""
     while True:
-        rates = outbound.rate_states()
-        state = msgspec.msgpack.encode(rates)
+        rates, failback = outbound.rate_states(), outbound.failback_steps()
+        state = msgspec.msgpack.encode((rates, failback))
         if state != last:
             last = state
             try:
-                await store.put_state(RATES_KEY, msgspec.msgpack.encode(KeptRates(clock.now(), rates)))
+                await store.put_state(RATES_KEY, msgspec.msgpack.encode(KeptRates(clock.now(), rates, failback)))
             except StoreError as error:
                 on_error(error)
         await clock.sleep(1.0)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from crossdock_sdk import Lane, Manifest
+from engine.core.capacity import NOTHING, Capacity
 from engine.core.policy.booking import Candidate
 from engine.core.policy.records import OrderDraft
 from engine.core.policy.routing import (
@@ -22,6 +23,7 @@ from engine.core.policy.routing import (
     alike,
     route,
 )
+from engine.core.policy.shares import Shares
 from engine.core.quotes import LivePrices
 
 REMEMBERED = 4096
@@ -54,6 +56,8 @@ class Router:
         prices: LivePrices,
         *,
         live_prices: bool,
+        capacity: Capacity | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self.accounts = tuple(accounts)
         self.manifests = manifests
@@ -62,10 +66,21 @@ class Router:
         self._live_prices = live_prices
         self._required = Required(manifests.values())
         self._known: dict[tuple[Alike, tuple[RuleEffect, ...]], list[Considered]] = {}
+        self._capacity = capacity
+        self._shares = shares or None
 
     def consider(self, draft: OrderDraft) -> list[Considered]:
         """Every account and product, with prices known already."""
         return self._route(draft, self._rules.effects(draft), {})
+
+    def lasting(self, draft: OrderDraft) -> list[Candidate]:
+        """The candidates for an order that was accepted. A full account stays one: there is a tomorrow."""
+        return eligible(self._route(draft, self._rules.effects(draft), {}, NOTHING))
+
+    def assigned(self, candidates: Sequence[Candidate], account_id: str) -> None:
+        """An order that any of `candidates` could take goes to `account_id` first; shares go by that."""
+        if self._shares is not None:
+            self._shares.assigned([c.account_id for c in candidates], account_id)
 
     async def consider_live(self, draft: OrderDraft, *, tenant: str, deadline_s: float) -> list[Considered]:
         """As `consider`, after asking the candidates that quote for their price."""
@@ -90,11 +105,20 @@ class Router:
         return next((s.name for s in manifest.service if s.code == service), service) if manifest else service
 
     def _route(
-        self, draft: OrderDraft, effects: tuple[RuleEffect, ...], refusals: Mapping[str, str]
+        self,
+        draft: OrderDraft,
+        effects: tuple[RuleEffect, ...],
+        refusals: Mapping[str, str],
+        full: Mapping[str, str] | None = None,
     ) -> list[Considered]:
+        if full is None:
+            full = self._capacity.exclusions() if self._capacity is not None else NOTHING
         prices = self._prices.known(draft)
-        if prices or refusals or not self._required.are_filled(draft):
-            return route(Question(draft, effects, prices, refusals), self.accounts, self.manifests)
+        if prices or refusals or full or self._shares or not self._required.are_filled(draft):
+            question = Question(
+                draft=draft, effects=effects, live_prices=prices, refusals=refusals, full=full, shares=self._shares
+            )
+            return route(question, self.accounts, self.manifests)
         key = (alike(draft), effects)
         known = self._known.get(key)
         if known is None:

@@ -30,6 +30,7 @@ from engine.core.booked_tracks import BookedTracks
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.policy import booking as policy
 from engine.core.policy import transitions
+from engine.core.policy.diversion import Standing, share_of_deadline_s
 from engine.core.policy.records import (
     FINAL_STATES,
     AttemptRecord,
@@ -39,7 +40,8 @@ from engine.core.policy.records import (
 )
 from engine.core.policy.stalls import StallRule
 from engine.core.policy.transitions import Step
-from engine.core.router import Router, eligible
+from engine.core.router import Router
+from engine.core.standing import Standings
 from engine.crash import crash_point
 from engine.outbound import OutboundError, Priority
 from engine.outbound.outbound import Outbound
@@ -67,6 +69,9 @@ class BookingObserver(Protocol):
     def fell_back(self, from_carrier: str, to_carrier: str, reason: str) -> None:
         """Another carrier took over."""
 
+    def diverted(self, from_carrier: str, to_carrier: str, reason: str) -> None:
+        """Something stood in the first candidate's way, so another one was asked before it."""
+
     def order_settled(self, order: LoadedOrder) -> None:
         """An order reached a state in which nothing more happens by itself."""
 
@@ -88,6 +93,7 @@ class Steps:
         rules: policy.Rules,
         stall_rules: Sequence[StallRule],
         observer: BookingObserver,
+        standings: Standings,
         epoch: int,
     ) -> None:
         self._store = store
@@ -98,6 +104,7 @@ class Steps:
         self._tracks = BookedTracks(store, carriers, clock, stall_rules)
         self._rules = rules
         self._observer = observer
+        self._standings = standings
         self._epoch = epoch
 
     async def apply(self, loaded: LoadedOrder, make: Callable[[LoadedOrder], Step | None]) -> LoadedOrder:
@@ -126,6 +133,7 @@ class Steps:
             return after
 
     def _observe(self, before: LoadedOrder, after: LoadedOrder, written: Sequence[AttemptRecord]) -> None:
+        self._standings.capacity.committed(before, after)
         known = {a.number: a.state for a in before.attempts}
         for attempt in written:
             ended = attempt.state not in (AttemptState.INTENT, AttemptState.VOIDED)
@@ -137,10 +145,14 @@ class Steps:
     async def next(self, loaded: LoadedOrder, ends: float) -> Outcome:
         """One decision carried out. `ends`: monotonic deadline of whoever waits for the order."""
         now = self._clock.now()
-        step = policy.decide(loaded, self._candidates(loaded), self._facts, self._available(ends), self._rules, now)
+        candidates = self._candidates(loaded)
+        standing = self._standing(loaded, candidates, ends)
+        step = policy.decide(loaded, candidates, self._facts, standing, self._rules, now)
         match step:
-            case policy.Try(attempt):
-                return await self._try(loaded, attempt, now), True
+            case policy.Try():
+                if step.attempt.number == 1:
+                    self._router.assigned(candidates, step.attempt.account_id)
+                return await self._try(loaded, step, ends, now), True
             case policy.Doubt(attempt):
                 cause = "the engine stopped before the carrier's answer was durable"
                 return await self._doubt(loaded, attempt, cause), True
@@ -160,10 +172,15 @@ class Steps:
             return loaded, False
         return await self._due(loaded, None)
 
-    async def send(self, loaded: LoadedOrder, attempt: AttemptRecord) -> LoadedOrder:
-        """Hand a committed attempt to its carrier and commit the outcome."""
-        # The caller's deadline decides whether to send (see `_available`), never when to stop listening:
-        # a booking cut short is a booking in doubt.
+    async def send(self, loaded: LoadedOrder, attempt: AttemptRecord, others: int, ends: float) -> LoadedOrder:
+        """Hand a committed attempt to its carrier and commit the outcome.
+
+        others: further candidates that could take the order; its wait here leaves time for them.
+        """
+        # The caller's deadline decides how long to wait for a turn, never when to stop listening: a booking cut
+        # short is a booking in doubt.
+        left_s = ends - self._clock.monotonic()
+        self._standings.arrived(attempt)
         outcome = await ask(
             self._outbound,
             attempt.account_id,
@@ -171,6 +188,7 @@ class Steps:
             _booking(loaded, attempt),
             priority=Priority.BOOK,
             tenant=loaded.order.tenant,
+            start_within_s=share_of_deadline_s(left_s, others) if others and left_s > 0 else None,
         )
         crash_point("answer_received")
         now = self._clock.now()
@@ -207,8 +225,9 @@ class Steps:
         with suppress(StoreError):
             await self.apply(loaded, make)
 
-    async def _try(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> LoadedOrder:
+    async def _try(self, loaded: LoadedOrder, step: policy.Try, ends: float, now: datetime) -> LoadedOrder:
         crash_point("fallback_decided")
+        attempt = step.attempt
         previous = loaded.attempts[-1] if loaded.attempts else None
         safety = now + timedelta(seconds=SAFETY_S)
 
@@ -218,14 +237,25 @@ class Steps:
                 return None
             return transitions.started(rows, attempt, now, safety)
 
-        after = await self.apply(loaded, make)
+        self._standings.reserve(attempt)
+        try:
+            after = await self.apply(loaded, make)
+        except StoreError:
+            self._standings.release(attempt)
+            raise
+        except BaseException:
+            self._standings.arrived(attempt)  # it may be in the store all the same, and nobody will send it from here
+            raise
         if len(after.attempts) < attempt.number or after.attempts[-1] != attempt:
+            self._standings.release(attempt)
             return after
+        if step.passed_over is not None:
+            self._observer.diverted(step.passed_over.carrier, attempt.carrier, step.why)
         if previous is not None and previous.carrier != attempt.carrier:
             reason = previous.error_class or str(previous.state)
             self._observer.fell_back(previous.carrier, attempt.carrier, reason)
         crash_point("attempt_committed")
-        return await self.send(after, attempt)
+        return await self.send(after, attempt, step.others, ends)
 
     async def _doubt(
         self, loaded: LoadedOrder, attempt: AttemptRecord, cause: str, error: object = None
@@ -312,16 +342,19 @@ class Steps:
         # Only a worker about to choose needs them; resolving an open attempt does not.
         if any(a.state in transitions.UNSETTLED or a.state is AttemptState.CONFIRMED for a in loaded.attempts):
             return []
-        return eligible(self._router.consider(loaded.order.draft))
+        return self._router.lasting(loaded.order.draft)
 
     def _facts(self, carrier: str) -> policy.CarrierFacts:
         manifest = self._router.manifests[carrier]
         return policy.CarrierFacts(manifest.booking, "find" in manifest.operations)
 
-    def _available(self, ends: float) -> Callable[[str], bool]:
+    def _standing(self, loaded: LoadedOrder, candidates: Sequence[policy.Candidate], ends: float) -> Standing:
+        order = loaded.order
         left_s = ends - self._clock.monotonic()
-        within_s = left_s if left_s > 0 else BACKGROUND_DEADLINE_S
-        return lambda account_id: self._outbound.is_available(account_id, "book", within_s=within_s)
+        untried = len(candidates) - len({a.account_id for a in loaded.attempts})
+        return self._standings.of(
+            order.order_id, order.tenant, untried, left_s if left_s > 0 else BACKGROUND_DEADLINE_S
+        )
 
 
 def _finished(

@@ -23,6 +23,7 @@ from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
 from engine.core.policy.booking import COMES_BACK
+from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
 from engine.outbound import Priority
@@ -69,6 +70,7 @@ class Tracks:
         observer: TrackObserver,
         stalls: Stalls,
         rules: following.FollowRules = following.DEFAULT_RULES,
+        brownout: Brownout | None = None,
     ) -> None:
         self._store = store
         self._outbound = outbound
@@ -80,6 +82,12 @@ class Tracks:
         self._rules = rules
         # Tracks that a carrier is being asked about, and what whoever waits for the same will be told.
         self._asked: dict[str, asyncio.Future[LoadedTrack]] = {}
+        self._brownout = brownout or Brownout(enabled=False)
+
+    @property
+    def asks_carriers(self) -> bool:
+        """Whether carriers are asked at all: not while the engine has too much to do."""
+        return self._brownout.level < Level.QUESTIONS
 
     async def get(self, tenant: str, key: TrackKey, *, max_age_s: float | None, deadline_s: float) -> LoadedTrack:
         """What is known, asked for first when older than `max_age_s` (None: whatever is known).
@@ -281,7 +289,7 @@ class Tracks:
 
     async def _fresh(self, loaded: LoadedTrack, max_age_s: float | None, deadline_s: float) -> LoadedTrack:
         observed = loaded.track.observed_time
-        if max_age_s is None or not self.can_be_asked(loaded.track.carrier):
+        if max_age_s is None or not self.can_be_asked(loaded.track.carrier) or not self.asks_carriers:
             return loaded
         if self._was_just_asked(loaded.track):
             return loaded

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from crossdock_sdk import Limit, Manifest
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
 from engine.core.policy.rate import Gcra
-from engine.outbound.job import FairQueue, Job
-from engine.outbound.operations import CLASS_OF, OperationClass, Priority
+from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
+from engine.outbound.operations import CLASS_OF, PRIORITY_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 
 _SMOOTHING = 0.1  # weight of the newest call in the mean duration
@@ -19,15 +19,24 @@ class Gate:
 
     __slots__ = (
         "_earliest", "_oldest", "in_flight", "limit", "mean_s",
-        "operation", "queue", "rate", "rules",
+        "operation", "promised", "queue", "rate", "rules",
     )  # fmt: skip
 
-    def __init__(self, operation: str, limit: Limit, *, batch_wait_s: float, least_time_s: float) -> None:
+    def __init__(
+        self,
+        operation: str,
+        limit: Limit,
+        *,
+        batch_wait_s: float,
+        least_time_s: float,
+        weights: Mapping[str, int] = NO_WEIGHTS,
+    ) -> None:
         self.operation = operation
         self.limit = limit
         self.rate = Gcra(limit.rate_per_s, limit.burst)
-        self.queue = FairQueue()
+        self.queue = FairQueue(weights)
         self.in_flight = 0
+        self.promised = 0  # items decided for this gate, on their way to it
         self.mean_s = 0.0
         self.rules = BatchRules(limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2))
         self._earliest = NEVER
@@ -58,17 +67,29 @@ class Gate:
         due = due_in_s(self.rules, count=count, oldest_s=self._oldest, deadline_s=self._earliest, now=now)
         return max(due, self.rate.wait_s(now))
 
-    def calls_ahead(self, priority: Priority) -> int:
+    def calls_ahead(self, priority: Priority, tenant: str | None = None) -> int:
         """Calls that go before a new job of `priority`, its batch-mates' call not counted."""
-        return self.queue.ahead_of(priority) // self.limit.batch
+        return self.queue.ahead_of(priority, tenant) // self.limit.batch
 
-    def rate_wait_s(self, now: float, priority: Priority) -> float:
+    def rate_wait_s(self, now: float, priority: Priority, tenant: str | None = None) -> float:
         """How long the rate alone holds back a new job of `priority`.
 
         Exact unless the rate learns.
         """
-        ahead = 0 if self.rate.rate_per_s is None else self.calls_ahead(priority)
+        ahead = 0 if self.rate.rate_per_s is None else self.calls_ahead(priority, tenant)
         return self.rate.wait_s(now, ahead)
+
+    def expected_wait_s(self, now: float, tenant: str | None, *, busy: int, slots: int) -> float:
+        """Seconds until a new item of `tenant` would go: by the rate (exact), by the slots (an estimate).
+
+        busy: calls under way in the lane, of which `slots` may be. What is promised counts as waiting.
+        """
+        coming = self.promised // self.limit.batch
+        ahead = coming + self.calls_ahead(PRIORITY_OF[self.operation] if tenant is not None else Priority.POLL, tenant)
+        wait_s = self.rate.wait_s(now, ahead)
+        if busy + coming >= slots or self.in_flight + coming >= self.limit.concurrency:
+            wait_s = max(wait_s, self.mean_s * (ahead + 1) / min(slots, self.limit.concurrency))
+        return wait_s
 
     def took(self, seconds: float) -> None:
         """Remember how long a call took."""
@@ -86,6 +107,7 @@ def gates_of(operation_class: OperationClass, manifest: Manifest, settings: Lane
             manifest.limit(name),
             batch_wait_s=settings.batch_wait_s,
             least_time_s=settings.least_time_s,
+            weights=settings.tenant_weights,
         )
         for name in manifest.operations
         if CLASS_OF.get(name) is operation_class and name != "sign_in"

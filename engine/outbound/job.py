@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -31,15 +32,22 @@ class Answered(msgspec.Struct, frozen=True):
 
 Outcome: TypeAlias = Answered | OutboundError
 
+NO_WEIGHTS: Mapping[str, int] = MappingProxyType({})
+"""Every tenant has the same share."""
+
 
 class Ticket:
-    """One caller: its future, its deadline (monotonic seconds) and the timer that watches it."""
+    """One caller: its future, its deadline and the timer that watches it. Times are monotonic seconds.
 
-    __slots__ = ("deadline", "future", "timer")
+    start_by: when it would rather be sent away than wait on; once the call has begun only the deadline counts.
+    """
 
-    def __init__(self, future: asyncio.Future[Answered], deadline: float) -> None:
+    __slots__ = ("deadline", "future", "start_by", "timer")
+
+    def __init__(self, future: asyncio.Future[Answered], deadline: float, start_by: float = float("inf")) -> None:
         self.future = future
         self.deadline = deadline
+        self.start_by = start_by
         self.timer: Timer | None = None
 
     def settle(self, outcome: Outcome) -> bool:
@@ -87,15 +95,19 @@ class Job:
 
 
 class FairQueue:
-    """Waiting jobs: by priority, inside it tenants in turn, inside those in order of arrival.
+    """Waiting jobs: by priority, inside it tenants by weight, inside those in order of arrival.
 
-    Every operation is O(1) in the number of jobs, removal from the middle included.
+    Deficit round robin with items of equal size: a tenant's turn is as many items as its weight (1 unless
+    `weights` says otherwise), then the next tenant has its turn. Every operation is O(1) in the number of
+    jobs, removal from the middle included.
     """
 
-    __slots__ = ("_lines", "_size")
+    __slots__ = ("_lines", "_size", "_turns", "_weights")
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Mapping[str, int] = NO_WEIGHTS) -> None:
+        self._weights = weights
         self._lines: list[OrderedDict[str, OrderedDict[int, Job]]] = [OrderedDict() for _ in Priority]
+        self._turns: list[tuple[str, int]] = [("", 0)] * len(Priority)  # whose turn began, and what it has taken
         self._size = 0
 
     def __len__(self) -> int:
@@ -119,17 +131,28 @@ class FairQueue:
         return None
 
     def pop(self) -> Job:
-        """Take the job that goes next; its tenant goes to the end of the turn."""
-        for line in self._lines:
+        """Take the job that goes next; a tenant that has had its turn goes to the end of the line."""
+        for priority, line in enumerate(self._lines):
             if line:
                 tenant, jobs = next(iter(line.items()))
                 _, job = jobs.popitem(last=False)
-                line.move_to_end(tenant)
                 if not jobs:
                     del line[tenant]
+                elif len(line) > 1:
+                    self._turns[priority] = self._took(line, tenant, self._turns[priority])
                 self._size -= 1
                 return job
         raise IndexError("the queue is empty; ask its length first")
+
+    def _took(
+        self, line: OrderedDict[str, OrderedDict[int, Job]], tenant: str, turn: tuple[str, int]
+    ) -> tuple[str, int]:
+        """The turn after `tenant` took an item while others wait."""
+        taken = turn[1] + 1 if turn[0] == tenant else 1
+        if taken < self._weights.get(tenant, 1):
+            return tenant, taken
+        line.move_to_end(tenant)
+        return "", 0
 
     def remove(self, job: Job) -> bool:
         """Take a job out of the middle; False when it is not there."""
@@ -150,8 +173,19 @@ class FairQueue:
         self._size = 0
         return jobs
 
-    def ahead_of(self, priority: Priority) -> int:
-        """How many waiting jobs would go before a new one of `priority`."""
+    def ahead_of(self, priority: Priority, tenant: str | None = None) -> int:
+        """How many waiting jobs would go before a new one of `priority`, at most.
+
+        For a tenant the others count as far as their turns come before it: a flood of one tenant's
+        must not look like a wait to another. Without one, everything that waits counts.
+        """
         if not self._size:
             return 0
-        return sum(len(jobs) for line in self._lines[: priority + 1] for jobs in line.values())
+        if tenant is None:
+            return sum(len(jobs) for line in self._lines[: priority + 1] for jobs in line.values())
+        ahead = sum(len(jobs) for line in self._lines[:priority] for jobs in line.values())
+        line, weights = self._lines[priority], self._weights
+        own = len(line.get(tenant, ()))
+        turns = own // weights.get(tenant, 1) + 1
+        others = (min(len(jobs), turns * weights.get(other, 1)) for other, jobs in line.items() if other != tenant)
+        return ahead + own + sum(others)

@@ -21,6 +21,7 @@ from crossdock_sdk import Manifest
 from engine.clock import Clock, Timer
 from engine.core.policy.batching import NEVER
 from engine.core.policy.breaker import BreakerState, Verdict
+from engine.core.policy.failback import Failback
 from engine.core.policy.rate import GcraState
 from engine.outbound.call import Caller, CallLimits, CallReport
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
@@ -83,11 +84,12 @@ class Lane:
         item: object,
         *,
         deadline: float,
+        start_by: float = NEVER,
         priority: Priority | None = None,
         tenant: str = "",
         is_retry: bool = False,
     ) -> Answered:
-        """Have `item` carried to the carrier; `deadline` is monotonic seconds.
+        """Have `item` carried to the carrier. Monotonic seconds: `deadline`, and `start_by` for its call to begin.
 
         Returns the carrier's answer (a CarrierError is one). Raises LaneRefused or NotSent (nothing
         happened), Ambiguous (something may have), PluginFault (see its side_effect). If the calling
@@ -95,12 +97,12 @@ class Lane:
         to `late`.
         """
         gate = self._gates[operation]
-        ticket = Ticket(asyncio.get_running_loop().create_future(), deadline)
+        ticket = Ticket(asyncio.get_running_loop().create_future(), deadline, start_by)
         now = self._clock.monotonic()
         job = self._join(gate, item, ticket, now)
         if job is None:
             rank = PRIORITY_OF[operation] if priority is None else priority
-            self._admit(gate, now, deadline, rank, is_retry)
+            self._admit(gate, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
             self._seq += 1
             job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now)
             self._enter(gate, job, now)
@@ -111,22 +113,33 @@ class Lane:
             self._leave(gate, job, ticket)
             raise
 
-    def predicted_wait_s(self, now: float, operation: str | None = None) -> float:
-        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate)."""
+    def predicted_wait_s(self, now: float, operation: str | None = None, tenant: str | None = None) -> float:
+        """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).
+
+        For an item of `tenant`, when given: what others have waiting counts as far as their turns do.
+        """
         gates = self._gates.values() if operation is None else (self._gates[operation],)
-        worst = self._health.breaker.wait_s(now)
-        for gate in gates:
-            worst = max(worst, gate.rate_wait_s(now, Priority.POLL))
-            if self._in_flight >= self._health.limit.limit or gate.in_flight >= gate.limit.concurrency:
-                slots = min(self._health.limit.limit, gate.limit.concurrency)
-                worst = max(worst, gate.mean_s * (gate.calls_ahead(Priority.POLL) + 1) / slots)
-        return worst
+        slots = self._health.limit.limit
+        worst = max(gate.expected_wait_s(now, tenant, busy=self._in_flight, slots=slots) for gate in gates)
+        return max(worst, self._health.breaker.wait_s(now))
+
+    def promise(self, operation: str, count: int) -> None:
+        """Items that were decided for this lane and are still being written count as waiting; -1 takes one back.
+
+        Without it the orders of one moment would all see the same short queue.
+        """
+        self._gates[operation].promised += count
 
     def is_open(self, now: float) -> bool:
         """True when an item submitted now would be refused by the breaker or because the lane
         closes.
         """
         return self._closed or not self._health.breaker.may_call(now)
+
+    @property
+    def failback(self) -> Failback:
+        """How the account gets its orders back after a failure."""
+        return self._health.failback
 
     def snapshot(self) -> LaneSnapshot:
         """The lane now."""
@@ -139,6 +152,8 @@ class Lane:
             concurrency=self._health.limit.limit,
             queued=self._queued,
             rates_per_s={name: gate.rate.rate_per_s for name, gate in self._gates.items()},
+            used_shares={name: gate.rate.used_share(now) for name, gate in self._gates.items()},
+            share_percent=self.failback.share_percent,
             mean_s={name: gate.mean_s for name, gate in self._gates.items()},
         )
 
@@ -154,6 +169,11 @@ class Lane:
             if name in self._gates:
                 self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
 
+    def spend_bursts(self, at: float) -> None:
+        """As if every operation had sent a burst at that monotonic second."""
+        for gate in self._gates.values():
+            gate.rate.spend_burst(at)
+
     def close(self) -> set[asyncio.Task[None]]:
         """Refuse what waits and whatever comes; returns the tasks of calls under way."""
         self._closed = True
@@ -162,8 +182,8 @@ class Lane:
         self._arm(self._clock.monotonic())
         return set(self._running)
 
-    def _admit(self, gate: Gate, now: float, deadline: float, priority: Priority, is_retry: bool) -> None:
-        reason, wait_s = self._obstacle(gate, now, deadline, priority)
+    def _admit(self, gate: Gate, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool) -> None:
+        reason, wait_s = self._obstacle(gate, now, start_by, priority, tenant)
         if reason is None and is_retry and not self._health.budget.take(now):
             reason = RefusalReason.RETRY_BUDGET
         if reason is not None:
@@ -173,16 +193,16 @@ class Lane:
             self._health.budget.first_attempt(now)
 
     def _obstacle(
-        self, gate: Gate, now: float, deadline: float, priority: Priority
+        self, gate: Gate, now: float, start_by: float, priority: Priority, tenant: str
     ) -> tuple[RefusalReason | None, float]:
-        left_s = deadline - now - self._settings.least_time_s
+        left_s = start_by - now
         if self._closed:
             return RefusalReason.CLOSED, 0.0
         if left_s < 0:
             return RefusalReason.DEADLINE, 0.0
         if not self._health.breaker.may_call(now):
             return RefusalReason.BREAKER_OPEN, self._health.breaker.wait_s(now)
-        wait_s = gate.rate_wait_s(now, priority)
+        wait_s = gate.rate_wait_s(now, priority, tenant)
         if wait_s > left_s:
             return RefusalReason.RATE, wait_s
         if self._queued >= self._settings.queue_limit:
@@ -218,8 +238,8 @@ class Lane:
 
         Under way, it is told at its deadline.
         """
-        spare_s = 0.0 if job.started else self._settings.least_time_s
-        ticket.watch(ticket.deadline - spare_s - now, self._clock, partial(self._expire, gate, job, ticket))
+        ends = ticket.deadline if job.started else min(ticket.deadline - self._settings.least_time_s, ticket.start_by)
+        ticket.watch(ends - now, self._clock, partial(self._expire, gate, job, ticket))
 
     def _expire(self, gate: Gate, job: Job, ticket: Ticket) -> None:
         if job.started:
@@ -359,10 +379,7 @@ class Lane:
                 self._refuse_waiting(each, refusal)
 
     def _shed_hopeless(self, gate: Gate, now: float) -> None:
-        """The rate has just fallen.
-
-        Those who cannot be served in time learn it now, not at their deadline.
-        """
+        """The rate has just fallen: those who cannot be served in time learn it now, not at their deadline."""
         wait_s = gate.rate.wait_s(now)
         refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self.key))
         for job in list(gate.queue):

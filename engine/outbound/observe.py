@@ -111,3 +111,5 @@ class LaneSnapshot(msgspec.Struct, frozen=True):
     queued: int
     rates_per_s: dict[str, float | None]
     mean_s: dict[str, float]
+    used_shares: dict[str, float | None] = {}
+    share_percent: int = 100

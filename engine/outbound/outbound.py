@@ -16,6 +16,7 @@ from typing import Self
 
 from crossdock_sdk import Account, Carrier
 from engine.clock import Clock, SystemClock
+from engine.core.policy.batching import NEVER
 from engine.core.policy.rate import GcraState
 from engine.outbound.call import Caller
 from engine.outbound.job import Answered
@@ -61,6 +62,7 @@ class Outbound:
         self._transports: list[Transport] = []
         self._sessions: dict[str, SessionKeeper] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._restarted_at: float | None = None
 
     async def __aenter__(self) -> Self:
         # asyncio's own group, not anyio's: a task is started per carrier call, and it is cheaper.
@@ -107,16 +109,19 @@ class Outbound:
         priority: Priority | None = None,
         tenant: str = "",
         is_retry: bool = False,
+        start_within_s: float | None = None,
     ) -> Answered:
         """Carry one item to the account's carrier within `deadline_s`.
 
-        Outcomes as `Lane.submit`.
+        start_within_s: send it away unsent when its call has not begun by then. Outcomes as `Lane.submit`.
         """
         lane = self.lane(account_id, operation)
+        now = self._clock.monotonic()
         return await lane.submit(
             operation,
             item,
-            deadline=self._clock.monotonic() + deadline_s,
+            deadline=now + deadline_s,
+            start_by=NEVER if start_within_s is None else now + start_within_s,
             priority=priority,
             tenant=tenant,
             is_retry=is_retry,
@@ -133,14 +138,37 @@ class Outbound:
             lane = self._by_operation[account_id, operation] = self._find(account_id, operation)
         return lane
 
-    def is_available(self, account_id: str, operation: str, *, within_s: float) -> bool:
+    def is_available(self, account_id: str, operation: str, *, within_s: float, tenant: str | None = None) -> bool:
         """Whether an item submitted now would be sent within `within_s`.
 
         Breaker shut, wait short enough.
         """
+        return self.wait_s(account_id, operation, tenant=tenant) <= within_s
+
+    def wait_s(self, account_id: str, operation: str, *, tenant: str | None = None) -> float:
+        """Seconds until an item of `tenant` submitted now would be sent; NEVER when it would be refused."""
         now = self._clock.monotonic()
         lane = self.lane(account_id, operation)
-        return not lane.is_open(now) and lane.predicted_wait_s(now, operation) <= within_s
+        return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, tenant)
+
+    def promise(self, account_id: str, operation: str, count: int = 1) -> None:
+        """An item will be submitted as soon as it is durable; -1 when it is, or will not be after all."""
+        self.lane(account_id, operation).promise(operation, count)
+
+    def share_percent(self, account_id: str, operation: str) -> int:
+        """Per cent of its orders that the account should get; less than 100 after a failure."""
+        return self.lane(account_id, operation).failback.share_percent
+
+    def failback_steps(self) -> dict[str, int]:
+        """Account id -> step of its booking lane's way back; those that get all their orders are left out."""
+        steps = {a: lane.failback.step for (a, kind), lane in self._lanes.items() if kind is OperationClass.BOOKING}
+        return {account_id: step for account_id, step in steps.items() if step is not None}
+
+    def restore_failback(self, steps: Mapping[str, int]) -> None:
+        """Go on from `failback_steps`. Accounts that are gone are skipped."""
+        for account_id, step in steps.items():
+            if self._offers(account_id, "book"):
+                self.lane(account_id, "book").failback.restore(step, self._clock.monotonic())
 
     def snapshots(self) -> Iterator[LaneSnapshot]:
         """All lanes that have been used."""
@@ -163,6 +191,12 @@ class Outbound:
                 if self._offers(account_id, operation):
                     lane = self.lane(account_id, operation)
                     lane.restore_rates({operation: state}, elapsed_s=elapsed_s)
+
+    def spend_bursts(self) -> None:
+        """After a restart: lanes begin as if each had just sent a burst, those not yet opened included."""
+        self._restarted_at = self._clock.monotonic()
+        for lane in self._lanes.values():
+            lane.spend_bursts(self._restarted_at)
 
     def _offers(self, account_id: str, operation: str) -> bool:
         account = self._accounts.get(account_id)
@@ -202,5 +236,7 @@ class Outbound:
             settings=self._settings,
             late=self._late,
         )
+        if self._restarted_at is not None:
+            lane.spend_bursts(self._restarted_at)
         self._lanes[account.account_id, kind] = lane
         return lane

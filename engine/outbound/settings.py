@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from engine.core.policy.breaker import BreakerRules
+from engine.core.policy.failback import FailbackRules
+from engine.outbound.job import NO_WEIGHTS
 
 
 class LaneSettings(msgspec.Struct, frozen=True):
@@ -17,6 +21,8 @@ class LaneSettings(msgspec.Struct, frozen=True):
     max_body: bytes of a carrier's answer (label answers: max_label_body).
     slow_share: a call that takes longer than this share of its timeout counts against the breaker.
     breaker: when to open; `open_s` is what tests and demos shorten.
+    failback: how an account gets its orders back after its breaker was open.
+    tenant_weights: how tenants share a lane that has a backlog; 1 for those that are not named.
     """
 
     queue_limit: int = 4096
@@ -27,3 +33,5 @@ class LaneSettings(msgspec.Struct, frozen=True):
     max_label_body: int = 20 * 1024 * 1024
     slow_share: float = 0.8
     breaker: BreakerRules = BreakerRules()
+    failback: FailbackRules = FailbackRules()
+    tenant_weights: Mapping[str, int] = NO_WEIGHTS

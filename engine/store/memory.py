@@ -15,6 +15,7 @@ import msgspec
 from engine.core.policy.records import (
     FINAL_STATES,
     AttemptRecord,
+    AttemptState,
     Event,
     LoadedOrder,
     NewEvent,
@@ -214,6 +215,20 @@ class MemoryStore(MemoryReturns):
             counts[order.state] = counts.get(order.state, 0) + 1
         return counts
 
+    async def count_attempts(
+        self, account_id: str, states: Collection[AttemptState], *, since: datetime, created_after: datetime
+    ) -> int:
+        """Attempts of an account that began at or after `since`, over all tenants."""
+        await self._turn()
+        to_us(since, "since")
+        to_us(created_after, "created_after")
+        return sum(
+            attempt.account_id == account_id and attempt.state in states and attempt.start_time >= since
+            for order_id, attempts in self._attempts.items()
+            if self._orders[order_id].create_time >= created_after
+            for attempt in attempts.values()
+        )
+
     async def next_epoch(self) -> int:
         """A number greater than any given before."""
         await self._turn()
@@ -246,6 +261,10 @@ class MemoryStore(MemoryReturns):
         old_events = next(young, len(self._events))
         del self._events[:old_events]
         return len(old_keys), old_events
+
+    def write_load(self) -> float:
+        """Nothing ever waits."""
+        return 0.0
 
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
         """Call `listener` in the event loop with the events of every commit, in sequence order."""

@@ -20,6 +20,7 @@ import msgspec
 
 from engine.core.policy.records import (
     AttemptRecord,
+    AttemptState,
     Event,
     LoadedOrder,
     NewEvent,
@@ -175,6 +176,15 @@ class Store(TrackStore, ReturnStore, Protocol):
         """Orders per state over all tenants (for metrics); states without orders are left out."""
         ...
 
+    async def count_attempts(
+        self, account_id: str, states: Collection[AttemptState], *, since: datetime, created_after: datetime
+    ) -> int:
+        """Attempts of an account that began at or after `since`, in any of `states`, over all tenants.
+
+        Orders that were created before `created_after` need not be looked at. Goes by order ids being UUIDv7.
+        """
+        ...
+
     async def next_epoch(self) -> int:
         """A number greater than any given before: this engine process's identity for leases."""
         ...
@@ -193,6 +203,10 @@ class Store(TrackStore, ReturnStore, Protocol):
         Goes in slices, between which bookings go on: after an error call it again. Events go from
         the oldest to the first young one: what is left has no gap, and numbers never come back.
         """
+        ...
+
+    def write_load(self) -> float:
+        """How much of the room for writes that wait is taken, 0 to 1."""
         ...
 
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:

@@ -103,6 +103,12 @@ def to_us(time: datetime, field: str) -> int:
     return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
+def first_id_of(time_us: int) -> str:
+    """The least UUIDv7 of that millisecond or later: order ids sort by the time at which they were made."""
+    digits = f"{max(time_us, 0) // 1000:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
 def stale_text(change: OrderRecord, version: int, lease_epoch: int) -> str:
     """Why a step of `change` is refused, given what is stored."""
     if lease_epoch > change.lease_epoch:

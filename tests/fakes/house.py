@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from crossdock_sdk import Account, Address, Contact, Item, Manifest, Parcel, Party
 from engine.core.booker import Booker
+from engine.core.capacity import Capacity
 from engine.core.following import follow
 from engine.core.orders import Created, Orders
 from engine.core.policy.booking import Rules
@@ -22,7 +23,9 @@ from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.records import AttemptRecord, Event, LoadedOrder, OrderDraft, OrderState
 from engine.core.policy.return_records import ReturnReason, Verdict
 from engine.core.policy.routing import AccountFacts
+from engine.core.policy.shares import Shares
 from engine.core.policy.stalls import DEFAULT_STALL_RULES, Judge, StallRule, Unconditional
+from engine.core.policy.tallies import DailyCap, Tallies
 from engine.core.policy.track_records import LoadedTrack, NumberedNews, TrackSource
 from engine.core.pushes import Pushes
 from engine.core.quotes import LivePrices
@@ -31,6 +34,7 @@ from engine.core.returning import Returning
 from engine.core.returns import NoReturnRules, ReturnRules, Returns
 from engine.core.router import NoRules, Router, RuleEngine
 from engine.core.stalling import Stalls
+from engine.core.standing import Standings
 from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Watch
 from engine.outbound import LaneSettings, Outbound
@@ -59,6 +63,7 @@ class Heard:
     def __init__(self) -> None:
         self.attempts: list[str] = []
         self.fallbacks: list[tuple[str, str, str]] = []
+        self.diversions: list[tuple[str, str, str]] = []
         self.settled: list[OrderState] = []
         self.failed: list[str] = []
         self.accepted: list[bool] = []
@@ -76,6 +81,10 @@ class Heard:
     def fell_back(self, from_carrier: str, to_carrier: str, reason: str) -> None:
         """See BookingObserver."""
         self.fallbacks.append((from_carrier, to_carrier, reason))
+
+    def diverted(self, from_carrier: str, to_carrier: str, reason: str) -> None:
+        """See BookingObserver and OrdersObserver."""
+        self.diversions.append((from_carrier, to_carrier, str(reason)))
 
     def order_settled(self, order: LoadedOrder) -> None:
         """See BookingObserver."""
@@ -132,6 +141,9 @@ class House:
         self.network.ledgers = {m.code: Ledger(m.code, m.booking.repeat) for m in manifests}
         self._rules = rules
         self._max_open = max_open
+        self.caps: Sequence[DailyCap] = ()
+        self.targets: Mapping[str, int] = {}
+        self.divert_wait_s = 1e9
         self._live_prices = live_prices
         self.stall_rules: Sequence[StallRule] = DEFAULT_STALL_RULES
         self.judge: Judge = Unconditional()
@@ -149,12 +161,16 @@ class House:
         )
         await self.outbound.__aenter__()
         self.prices = LivePrices(self.outbound, self.carriers, self.clock, keep_s=3600.0)
+        self.capacity = Capacity(Tallies(self.caps), self.clock)
+        await self.capacity.restore(self.store, longest_life_s=RULES.give_up_after_s)
         self.router = Router(
             [AccountFacts(a, account.carrier, n) for n, (a, account) in enumerate(self.accounts.items())],
             {code: carrier.manifest for code, carrier in self.carriers.items()},
             self._rules,
             self.prices,
             live_prices=self._live_prices,
+            capacity=self.capacity,
+            shares=Shares(self.targets),
         )
         self.watch = Watch(self.store)
         ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
@@ -172,6 +188,7 @@ class House:
             rules=RULES,
             stall_rules=self.stall_rules,
             observer=self.heard,
+            standings=Standings(self.outbound, self.capacity, self.clock, divert_wait_s=self.divert_wait_s),
             group=group,
             epoch=epoch,
         )
@@ -179,7 +196,6 @@ class House:
             store=self.store,
             booker=self.booker,
             router=self.router,
-            outbound=self.outbound,
             clock=self.clock,
             observer=self.heard,
             max_open=self._max_open,
@@ -304,9 +320,13 @@ async def house(
     rules: RuleEngine | None = None,
     max_open: int = 1000,
     live_prices: bool = False,
+    caps: Sequence[DailyCap] = (),
+    targets: Mapping[str, int] | None = None,
+    divert_wait_s: float = 1e9,
 ) -> AsyncIterator[House]:
     """A running core; afterwards the events must have no gap and no order two live bookings."""
     scene = House(manifests, rules or NoRules(), max_open=max_open, live_prices=live_prices)
+    scene.caps, scene.targets, scene.divert_wait_s = caps, targets or {}, divert_wait_s
     await scene.start()
     try:
         yield scene

@@ -91,12 +91,15 @@ def _send_before_commit() -> None:
             return early.pop(item.reference)
         return await honest_ask(outbound, account_id, operation, item, **rest)
 
-    async def hasty(self: steps.Steps, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> LoadedOrder:
+    async def hasty(
+        self: steps.Steps, loaded: LoadedOrder, act: booking.Try, now: datetime, ends: float
+    ) -> LoadedOrder:
+        attempt = act.attempt
         item = steps._booking(loaded, attempt)
         early[attempt.reference] = await honest_ask(
             self._outbound, attempt.account_id, "book", item, priority=Priority.BOOK, tenant=loaded.order.tenant
         )
-        return await honest_try(self, loaded, attempt, now)
+        return await honest_try(self, loaded, act, ends, now)
 
     _lay(steps, "ask", asks)
     _lay(steps.Steps, "_try", hasty)

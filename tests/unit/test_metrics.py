@@ -10,6 +10,8 @@ from prometheus_client import Histogram as PrometheusHistogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.core.policy.breaker import BreakerState
+from engine.core.policy.brownout import Level, Reading
+from engine.core.policy.diversion import Hindrance
 from engine.core.policy.records import AttemptState, OrderState
 from engine.histograms import Histogram
 from engine.metrics import LaneMetrics, Metrics, StoreMetrics
@@ -120,7 +122,7 @@ def test_stalled_parcels_are_counted_for_every_rule() -> None:
 
 
 def test_lanes_are_read_when_scraped() -> None:
-    """Depth, calls, limit, breaker and learned rates; an unlimited rate has no sample."""
+    """Depth, calls, limit, breaker, learned rates and their use, the way back; an unlimited rate has no sample."""
     metrics = Metrics()
     lane = LaneSnapshot(
         key=LANE,
@@ -131,6 +133,8 @@ def test_lanes_are_read_when_scraped() -> None:
         queued=3,
         rates_per_s={"book": 5.0, "find": None},
         mean_s={},
+        used_shares={"book": 0.96, "find": None},
+        share_percent=25,
     )
     metrics.before_scrape.append(lambda: metrics.lane_snapshots([lane]))
     where = {**WHERE, "operation_class": "BOOKING"}
@@ -141,6 +145,20 @@ def test_lanes_are_read_when_scraped() -> None:
     assert value(metrics, "breaker_state", **where) == 1.0
     assert value(metrics, "lane_rate_per_second", **WHERE, operation="book") == 5.0
     assert value(metrics, "lane_rate_per_second", **WHERE, operation="find") is None
+    assert value(metrics, "lane_quota_used_ratio", **WHERE, operation="book") == 0.96
+    assert value(metrics, "lane_quota_used_ratio", **WHERE, operation="find") is None
+    assert value(metrics, "failback_share", account=WHERE["account"]) == 25.0
+
+
+def test_diversions_and_levels_are_counted() -> None:
+    """From whom to whom and why; which level because of what."""
+    metrics = Metrics()
+    metrics.diverted("sf", "zto", Hindrance.QUEUE_WAIT)
+    metrics.brownout_changed(Reading(Level.LABELS, "loop_lag"))
+
+    assert value(metrics, "diversions_total", from_carrier="sf", to_carrier="zto", reason="QUEUE_WAIT") == 1.0
+    assert value(metrics, "brownout_level") == 3.0
+    assert value(metrics, "brownout_changes_total", level="3", cause="loop_lag") == 1.0
 
 
 def test_the_writers_queue_is_a_gauge() -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from crossdock_sdk import ErrorClass, Repeat
 from crossdock_sdk.manifest import BookingFacts
+from engine.core.policy.diversion import Choice, Hindrance, Standing, choose
 from engine.core.policy.records import (
     FINAL_STATES,
     AttemptRecord,
@@ -53,6 +54,10 @@ LOOKUP_REVIEW_DELAY_S = 120.0
 """Pause between look-ups once the order waits for a person."""
 
 
+SWITCH_AT_MOST_EVERY_S = 600.0
+"""An order that came back to a carrier it had left stays there so long, failing or not, before it changes again."""
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """A carrier account and product that may take the order, in the order of preference."""
 
@@ -80,9 +85,15 @@ class CarrierFacts(msgspec.Struct, frozen=True):
 
 
 class Try(msgspec.Struct, frozen=True):
-    """Make `attempt` durable, then send it."""
+    """Make `attempt` durable, then send it.
+
+    passed_over: the first candidate when it is not the one, and why. others: further ones that could take it.
+    """
 
     attempt: AttemptRecord
+    passed_over: Candidate | None = None
+    why: Hindrance = Hindrance.NONE
+    others: int = 0
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -134,14 +145,13 @@ def decide(
     loaded: LoadedOrder,
     candidates: Sequence[Candidate],
     facts: Callable[[str], CarrierFacts],
-    available: Callable[[str], bool],
+    standing: Standing,
     rules: Rules,
     now: datetime,
 ) -> Step:
     """The next step of an order.
 
-    candidates: eligible ones, best first. facts: by carrier code. available: by account id, False while its
-    breaker is open or its queue is too long.
+    candidates: eligible ones, best first. facts: by carrier code. standing: what stands in the way of an account.
     """
     order, attempts = loaded.order, loaded.attempts
     if order.state in (OrderState.CANCELLED, OrderState.FAILED):
@@ -150,7 +160,7 @@ def decide(
     if live is None:
         if order.cancel_requested:
             return Finish(OrderState.CANCELLED, attempts[-1] if attempts else None)
-        return _next_try(order, attempts, candidates, facts, available, rules, now)
+        return _next_try(order, attempts, candidates, facts, standing, rules, now)
     match live.state:
         case AttemptState.CONFIRMED:
             return Void(live) if order.cancel_requested else Done()
@@ -197,7 +207,7 @@ def _next_try(
     attempts: Sequence[AttemptRecord],
     candidates: Sequence[Candidate],
     facts: Callable[[str], CarrierFacts],
-    available: Callable[[str], bool],
+    standing: Standing,
     rules: Rules,
     now: datetime,
 ) -> Step:
@@ -207,15 +217,14 @@ def _next_try(
     if order.draft.routing.backup is BackupPolicy.NEVER:
         candidates = _only_first(candidates, attempts)
     untried = [c for c in candidates if not _tried(c, attempts)]
-    for candidate in untried:
-        if available(candidate.account_id):
-            return Try(new_attempt(order, attempts, candidate, facts, now))
+    if (choice := choose(untried, standing)) is not None:
+        return _try(order, attempts, choice, facts, now)
     again = [c for c in candidates if _may_come_back(c, attempts)]
     if not untried and not again:
         return Finish(OrderState.FAILED, last)
     if now - order.create_time > timedelta(seconds=rules.give_up_after_s):
         return Finish(OrderState.FAILED, last)
-    return _again(order, attempts, again, facts, available, rules, now)
+    return _again(order, attempts, again, facts, standing, rules, now)
 
 
 def _again(
@@ -223,7 +232,7 @@ def _again(
     attempts: Sequence[AttemptRecord],
     again: Sequence[Candidate],
     facts: Callable[[str], CarrierFacts],
-    available: Callable[[str], bool],
+    standing: Standing,
     rules: Rules,
     now: datetime,
 ) -> Step:
@@ -235,11 +244,35 @@ def _again(
     due = (attempts[-1].end_time or attempts[-1].start_time) + timedelta(seconds=pause_s)
     if now < due:
         return Wait(due)
-    # The one that was asked longest ago comes first, so that two failing carriers take turns.
-    for candidate in sorted(again, key=lambda c: _last_number(c, attempts)):
-        if available(candidate.account_id):
-            return Try(new_attempt(order, attempts, candidate, facts, now))
+    if (choice := choose(_in_turn(again, attempts, now), standing)) is not None:
+        return _try(order, attempts, choice, facts, now)
     return Wait(unavailable_until)
+
+
+def _try(
+    order: OrderRecord,
+    attempts: Sequence[AttemptRecord],
+    choice: Choice,
+    facts: Callable[[str], CarrierFacts],
+    now: datetime,
+) -> Try:
+    attempt = new_attempt(order, attempts, choice, facts, now)
+    return Try(attempt, choice.passed_over, choice.why, choice.others)
+
+
+def _in_turn(again: Sequence[Candidate], attempts: Sequence[AttemptRecord], now: datetime) -> Sequence[Candidate]:
+    """Whom to ask again: those asked longest ago first, so that failing carriers take turns, but slowly.
+
+    An order that has just changed its carrier stays there. The first change was made in the hope of a better one;
+    going back and forth between two that fail would only double what both have to refuse.
+    """
+    here = attempts[-1].account_id
+    staying = [c for c in again if c.account_id == here]
+    came = next((a.number for a in reversed(attempts) if a.account_id != here), 0)
+    since = attempts[came].start_time  # of the first attempt after the last one elsewhere
+    if staying and came and now - since < timedelta(seconds=SWITCH_AT_MOST_EVERY_S):
+        return staying
+    return sorted(again, key=lambda c: _last_number(c, attempts))
 
 
 def _only_first(candidates: Sequence[Candidate], attempts: Sequence[AttemptRecord]) -> Sequence[Candidate]:
@@ -269,15 +302,16 @@ def _may_come_back(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> b
 def new_attempt(
     order: OrderRecord,
     attempts: Sequence[AttemptRecord],
-    candidate: Candidate,
+    choice: Choice,
     facts: Callable[[str], CarrierFacts],
     now: datetime,
 ) -> AttemptRecord:
-    """The INTENT row of the next attempt.
+    """The INTENT row of the next attempt; its cause tells why it did not go to the first candidate.
 
     A reference is used again at the same account when nothing was ever sent under it, or when the carrier
     finds none and its repeats are harmless: then even a booking that surfaces late stays the only one.
     """
+    candidate = choice.candidate
     number = len(attempts) + 1
     reference = f"{order.order_id.replace('-', '')}-{number}"
     same = [a for a in attempts if a.account_id == candidate.account_id]
@@ -295,6 +329,7 @@ def new_attempt(
         reference=reference,
         state=AttemptState.INTENT,
         start_time=now,
+        cause=choice.reason,
     )
 
 

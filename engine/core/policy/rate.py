@@ -9,12 +9,15 @@ sleeps.
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 
 TIGHTEN = 0.7
 LOOSEN_PER_S = 0.02  # share of the rate at the last objection regained per second of successes
 MIN_SHARE = 0.05  # a configured rate never falls below this share of itself
 MIN_RATE_PER_S = 0.1  # nor a learned one below a call in ten seconds, or it could never learn again
+MINUTE_S = 60
 _EPSILON_S = 1e-9  # a caller who waited exactly as told must not be sent away by a rounding error
 
 
@@ -39,7 +42,7 @@ class Gcra:
     """
 
     __slots__ = (
-        "_before", "_blocked_until", "_ceiling", "_count", "_loosened_at", "_peak", "_rate",
+        "_before", "_blocked_until", "_ceiling", "_count", "_loosened_at", "_minute", "_peak", "_rate",
         "_second", "_tat", "_tightened_at", "burst",
     )  # fmt: skip
 
@@ -57,6 +60,7 @@ class Gcra:
         self._tightened_at = float("-inf")
         self._loosened_at = float("-inf")
         self._second = self._count = self._before = 0
+        self._minute: deque[tuple[int, int]] = deque(maxlen=MINUTE_S)  # seconds with calls, and how many, oldest first
 
     @property
     def rate_per_s(self) -> float | None:
@@ -123,6 +127,19 @@ class Gcra:
         self._rate = gained if self._ceiling is None else min(gained, self._ceiling)
         self._loosened_at = now
 
+    def used_share(self, now: float) -> float | None:
+        """Calls of the last minute as a share of what the rate in force allows in one; None while unlimited."""
+        if self._rate is None:
+            return None
+        oldest = int(now) - MINUTE_S
+        calls = sum(count for second, count in self._minute if second > oldest)
+        return (calls + (self._count if self._second > oldest else 0)) / (self._rate * MINUTE_S)
+
+    def spend_burst(self, now: float) -> None:
+        """Take the worst for granted: that a burst went out just now. What a crash left unsaved may have been one."""
+        if self._rate is not None:
+            self._tat = max(self._tat, now + self.burst / self._rate)
+
     def state(self, now: float) -> GcraState:
         """What to save, so that a restart does not grant a second burst."""
         return GcraState(
@@ -153,6 +170,8 @@ class Gcra:
         second = int(now)
         if second != self._second:
             self._before = self._count if second == self._second + 1 else 0
+            if self._count:
+                self._minute.append((self._second, self._count))
             self._second, self._count = second, 0
         self._count += 1
 

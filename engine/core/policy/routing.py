@@ -1,7 +1,7 @@
 """Routing: which carrier accounts and products may take an order, which is asked first, and why.
 
 Pure. The steps, in order: what the carrier can do (its manifest), what the caller allows, what the rules say,
-then preference, price and priority. Every account and product is answered, the excluded ones with all reasons,
+then preference, shares, price and priority. Every account and product is answered, the excluded ones with all reasons,
 so that "why not 中通?" never needs a look into the code.
 """
 
@@ -16,6 +16,7 @@ from crossdock_sdk import Manifest, Money, Option, Options, ServiceLevel, Temper
 from crossdock_sdk.manifest import Service
 from engine.core.policy.booking import Candidate
 from engine.core.policy.records import OrderDraft, RoutingWish
+from engine.core.policy.shares import Shares
 
 
 class Tariff(msgspec.Struct, frozen=True):
@@ -76,6 +77,10 @@ class Question(msgspec.Struct, frozen=True):
     """By (account_id, service)."""
     refusals: Mapping[str, str] = {}
     """Live refusals by account_id ("destination stopped"), as the carrier answered a quote."""
+    full: Mapping[str, str] = {}
+    """Accounts that have had their orders of the day, and how many that were."""
+    shares: Shares | None = None
+    """Targets of accounts that could take the same order."""
 
 
 class Alike(msgspec.Struct, frozen=True):
@@ -136,10 +141,13 @@ def route(question: Question, accounts: Sequence[AccountFacts], manifests: Mappi
         for service in _services(question, account, manifests[account.carrier])
     ]
     priority = {a.account_id: a.priority for a in accounts}
+    fitting = [c for c in considered if not c.exclusions]
+    lag = question.shares.lag([c.candidate.account_id for c in fitting]) if question.shares else {}
     chosen = sorted(
-        (c for c in considered if not c.exclusions),
+        fitting,
         key=lambda c: (
             _preference(question, c.candidate.carrier),
+            lag.get(c.candidate.account_id, 0.0),
             c.freight.minor_units if c.freight else _NO_PRICE,
             priority[c.candidate.account_id],
             c.candidate.account_id,
@@ -182,6 +190,8 @@ def _reasons(question: Question, account: AccountFacts, freight: Money | None) -
         reasons.append("preferred by the caller")
     reasons.append(f"price {freight.decimal()} {freight.currency_code}" if freight else "price not known")
     reasons.append(f"priority {account.priority}")
+    if question.shares and (share := question.shares.reason(account.account_id)):
+        reasons.append(share)
     return reasons
 
 
@@ -197,6 +207,8 @@ def _exclusions(question: Question, account: AccountFacts, manifest: Manifest, s
             found.append(f"rule {effect.name!r} excludes {carrier}")
     if account.account_id in question.refusals:
         found.append(f"{manifest.names.en}: {question.refusals[account.account_id]}")
+    if account.account_id in question.full:
+        found.append(question.full[account.account_id])
     return found + _manifest_exclusions(draft, manifest) + _service_exclusions(draft, service)
 
 

@@ -85,6 +85,8 @@ def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_t
     if previous != attempt.carrier:
         last = loaded.attempts[-1]
         reason = f"{previous}: {last.error_class or last.state}"
+        if attempt.cause:
+            reason = f"{reason}; {attempt.cause}"
         events = (event(order, EventKind.CARRIER_CHANGED, now, reason=reason, carrier=attempt.carrier),)
     return Step(order, (attempt,), events)
 

@@ -139,6 +139,16 @@ WHERE tenant = ?1 AND order_id = ?2 AND waybill_number = ?3;
 -- name: count_by_state
 SELECT state, count(*) FROM orders INDEXED BY orders_listing GROUP BY state;
 
+-- name: count_attempts_of_younger
+SELECT count(*) FROM attempts
+WHERE order_id >= ?3 AND +account_id = ?1 AND state IN (SELECT value FROM json_each(?2));
+
+-- name: attempts_of_older
+SELECT a.order_id, a.number, a.tenant, a.body
+FROM attempts AS a JOIN orders AS o ON o.order_id = a.order_id
+WHERE a.order_id >= ?3 AND a.order_id < ?4 AND +a.account_id = ?1
+  AND a.state IN (SELECT value FROM json_each(?2)) AND o.update_us >= ?5;
+
 -- name: next_epoch
 UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value;
 

@@ -146,6 +146,11 @@ class Rows:
         for _, same_order in groupby(rows, key=itemgetter(0)):
             yield self._read_order(list(same_order))
 
+    def read_attempt(self, order_id: str, number: int, tenant: str, sealed: bytes) -> AttemptRecord:
+        """One attempt out of a row of its own."""
+        row_id = f"{order_id}/{number}"
+        return read_body(_decode_attempt, self._open(tenant, ATTEMPT, row_id, sealed), ATTEMPT, row_id)
+
     def read_event(self, sequence: int, body: bytes) -> Event:
         """A committed event."""
         return Event(sequence, read_body(_decode_event, body, "events.body", str(sequence)))
@@ -184,9 +189,7 @@ class Rows:
         attempts = []
         for row in rows:
             if row[10] is not None:
-                row_id = f"{order_id}/{row[10]}"
-                body = self._open(tenant, ATTEMPT, row_id, row[11])
-                attempts.append(read_body(_decode_attempt, body, ATTEMPT, row_id))
+                attempts.append(self.read_attempt(order_id, row[10], tenant, row[11]))
         return LoadedOrder(order, tuple(attempts))
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from engine.core.policy.records import (
     AttemptRecord,
+    AttemptState,
     Event,
     LoadedOrder,
     NewEvent,
@@ -36,7 +37,7 @@ from engine.store.port import (
     OrderFilter,
     StoreUnsafe,
 )
-from engine.store.rules import check_step, to_us
+from engine.store.rules import check_step, first_id_of, to_us
 from engine.store.sqlite import writes
 from engine.store.sqlite.connection import FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
@@ -48,6 +49,7 @@ from engine.store.sqlite.track_rows import TrackRows
 from engine.store.sqlite.tracks import SqliteTracks
 from engine.store.sqlite.writer import Writer, end_process
 
+ID_MARGIN_US = 60_000_000
 _CODEC_CHECK = b"crossdock codec check"
 
 
@@ -221,6 +223,19 @@ class SqliteStore(SqliteTracks, SqliteReturns):
         found = await self._reads.long(SQL.count_by_state)
         return {OrderState(state): int(count) for state, count in found}
 
+    async def count_attempts(
+        self, account_id: str, states: Collection[AttemptState], *, since: datetime, created_after: datetime
+    ) -> int:
+        """Attempts of an account that began at or after `since`, over all tenants."""
+        since_us, wanted = to_us(since, "since"), (account_id, json_list(sorted(states)))
+        # What began after `since` is all that orders of after `since` have: only the others' attempts are opened,
+        # and of those only where something has happened since. The margin is for ids made in the same moment.
+        young = first_id_of(since_us + ID_MARGIN_US)
+        old = first_id_of(to_us(created_after, "created_after") - ID_MARGIN_US)
+        counted = await self._reads.long(SQL.count_attempts_of_younger, (*wanted, young))
+        opened = await self._reads.long(SQL.attempts_of_older, (*wanted, old, young, since_us))
+        return int(counted[0][0]) + sum(self._rows.read_attempt(*row).start_time >= since for row in opened)
+
     async def next_epoch(self) -> int:
         """A number greater than any given before."""
         found = await self._writer.run(lambda tx: tx.run(SQL.next_epoch))
@@ -251,6 +266,10 @@ class SqliteStore(SqliteTracks, SqliteReturns):
             dropped, more = await self._writer.run(lambda tx: writes.purge_events(tx, events_us))
             event_count += dropped
         return key_count, event_count
+
+    def write_load(self) -> float:
+        """How much of the room for writes that wait is taken."""
+        return self._writer.load
 
     def on_commit(self, listener: Callable[[Collection[Event]], None]) -> None:
         """Call `listener` in the event loop with the events of every commit, in sequence order."""

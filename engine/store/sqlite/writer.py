@@ -143,6 +143,11 @@ class Writer:
         self._pending += 1
         return future
 
+    @property
+    def load(self) -> float:
+        """How much of the queue's room is taken, 0 to 1."""
+        return self._queue.qsize() / QUEUE_ITEMS
+
     async def aclose(self) -> None:
         """Write what is queued, move the log into the file, close the connection."""
         if not self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -298,23 +299,33 @@ async def test_without_backup_a_refusal_is_retried_there_or_final(
     assert (loaded.order.state, states(loaded)) == (state, attempts)
 
 
-async def test_two_carriers_that_are_full_take_turns_until_one_has_room() -> None:
-    """Refusals that may pass are retried with growing pauses instead of failing the order."""
+async def test_an_order_between_two_full_carriers_stays_at_the_backup() -> None:
+    """Refusals that may pass are retried with growing pauses, without going back and forth."""
     async with house(ALPHA, BETA) as scene:
-        scene.network.script("alpha", "book", *[refuse(ErrorClass.CAPACITY)] * 2)
-        scene.network.script("beta", "book", *[refuse(ErrorClass.CAPACITY)] * 2)
+        scene.network.script("alpha", "book", refuse(ErrorClass.CAPACITY))
+        scene.network.script("beta", "book", *[refuse(ErrorClass.CAPACITY)] * 3)
         scene.reconcile()
         created = await scene.create()
         await scene.pass_time(30.0)
         loaded = await scene.get(created)
 
-    assert states(loaded) == [
-        "alpha REJECTED",
-        "beta REJECTED",
-        "alpha REJECTED",
-        "beta REJECTED",
-        "alpha CONFIRMED",
-    ]
+    assert states(loaded) == ["alpha REJECTED", "beta REJECTED", "beta REJECTED", "beta REJECTED", "beta CONFIRMED"]
+
+
+async def test_two_carriers_that_stay_full_are_changed_every_ten_minutes_at_most() -> None:
+    """Over an hour; every attempt is on record."""
+    async with house(ALPHA, BETA) as scene:
+        for code in ("alpha", "beta"):
+            scene.network.always(code, "book", refuse(ErrorClass.CAPACITY))
+        scene.reconcile()
+        created = await scene.create()
+        await scene.pass_time(2990.0)
+        attempts = (await scene.get(created)).attempts
+
+    changes = [b.start_time for a, b in pairwise(attempts) if a.carrier != b.carrier]
+    assert len(attempts) > 50
+    assert len(changes) == 5
+    assert all((b - a).total_seconds() >= 600.0 for a, b in pairwise(changes))
 
 
 async def test_an_order_that_finds_no_room_all_day_fails_with_the_last_reason() -> None:

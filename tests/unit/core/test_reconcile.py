@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
 
-from crossdock_sdk import ErrorClass
+from crossdock_sdk import ErrorClass, Limit
 from engine.core.policy.records import OrderState
 from engine.core.reconcile import AT_ONCE, RATES_KEY, housekeeping, keep_rates, reconcile, restore_rates
 from engine.store.port import StoreError
 from tests.fakes.carrier import manifest, refuse
-from tests.fakes.house import House, house
+from tests.fakes.house import TENANT, House, draft, house
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,32 @@ async def test_a_learned_limit_outlives_a_crash() -> None:
 
     assert learned is not None
     assert restored == learned
+
+
+async def test_what_went_out_after_the_last_save_is_not_granted_again() -> None:
+    """A burst of five, killed before it was written down: the next process does not send another."""
+    bursts = manifest("alpha", limits={"book": Limit(rate_per_s=1.0, burst=5)})
+    async with house(bursts) as scene:
+        await _save_once(scene)
+        await scene.run(asyncio.gather(*(_begun(scene, f"A{n}") for n in range(5))))
+        await scene.crash()
+        await scene.start()
+        await restore_rates(scene.store, scene.outbound, scene.clock)
+        ends = scene.clock.monotonic()
+        await scene.run(asyncio.gather(*(_begun(scene, f"B{n}") for n in range(5))))
+        took_s = scene.clock.monotonic() - ends
+
+    assert took_s == pytest.approx(5.0)
+
+
+async def _save_once(scene: House) -> None:
+    keeping = asyncio.create_task(keep_rates(scene.store, scene.outbound, scene.clock, lambda e: None))
+    await scene.pass_time(0.0)
+    await stop(keeping)
+
+
+def _begun(scene: House, reference: str) -> Awaitable[object]:
+    return scene.orders.create(TENANT, draft(reference), request_id="", deadline_s=60.0)
 
 
 async def test_limits_are_saved_only_when_they_changed() -> None:

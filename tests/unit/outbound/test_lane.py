@@ -6,7 +6,13 @@ import asyncio
 
 import pytest
 
-from crossdock_sdk import Booked, CarrierError, ErrorClass, HttpResponse, Limit
+from crossdock_sdk import (
+    Booked,
+    CarrierError,
+    ErrorClass,
+    HttpResponse,
+    Limit,
+)
 from engine.core.policy.breaker import BreakerRules
 from engine.outbound import (
     Ambiguous,

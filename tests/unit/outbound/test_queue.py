@@ -92,3 +92,65 @@ def test_nothing_is_lost_and_priority_always_holds(steps: list[tuple[str, Priori
             assert queue.remove(model.pop(len(model) // 2))
         assert len(queue) == len(model)
         assert {j.seq for j in queue} == {j.seq for j in model}
+
+
+weights_of = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 12), min_size=2)
+
+
+@given(weights_of, st.integers(25, 40), st.integers(0, 99))
+def test_with_a_backlog_each_tenant_gets_its_share(weights: dict[str, int], rounds: int, more: int) -> None:
+    """Wherever one stops counting, each is within 5 % of its weight."""
+    queue = FairQueue(weights)
+    served = dict.fromkeys(weights, 0)
+    count = rounds * sum(weights.values()) + more % sum(weights.values())
+    for tenant, weight in weights.items():  # enough that nobody runs dry
+        for seq in range((rounds + 1) * weight):
+            queue.push(job(seq, tenant=tenant))
+    for _ in range(count):
+        served[queue.pop().tenant] += 1
+
+    for tenant, weight in weights.items():
+        expected = count * weight / sum(weights.values())
+        assert abs(served[tenant] - expected) <= 0.05 * expected, (tenant, served, weights)
+
+
+def test_an_unknown_tenant_weighs_one() -> None:
+    """Whoever is not named is not starved, and not favoured."""
+    queue = FairQueue({"big": 3})
+    for seq in range(8):
+        queue.push(job(seq, tenant="big"))
+        queue.push(job(100 + seq, tenant="small"))
+
+    assert drained(queue)[:8] == [0, 1, 2, 100, 3, 4, 5, 101]
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 4)),
+    st.lists(st.sampled_from("abc"), max_size=60),
+    st.integers(0, 30),
+    st.sampled_from("abc"),
+)
+def test_what_is_said_to_go_first_is_never_too_little(
+    weights: dict[str, int], waiting: list[str], popped: int, tenant: str
+) -> None:
+    """A predicted wait may be too long by a started turn, never too short."""
+    queue = FairQueue(weights)
+    for seq, each in enumerate(waiting):
+        queue.push(job(seq, tenant=each))
+    for _ in range(min(popped, len(queue))):
+        queue.pop()
+    ahead = queue.ahead_of(Priority.BOOK, tenant)
+    newcomer = job(1000, tenant=tenant)
+    queue.push(newcomer)
+    before = drained(queue).index(1000)
+
+    assert before <= ahead <= before + sum(weights.get(t, 1) for t in "abc")
+
+
+def test_a_flood_of_one_tenant_is_no_wait_for_another() -> None:
+    """Ten thousand of theirs, one turn of theirs before the first of ours."""
+    queue = FairQueue({"big": 3})
+    for seq in range(10_000):
+        queue.push(job(seq, tenant="big"))
+
+    assert (queue.ahead_of(Priority.BOOK, "small"), queue.ahead_of(Priority.BOOK, "big")) == (3, 10_000)

@@ -119,6 +119,8 @@ def test_every_query_compiles(connection: apsw.Connection) -> None:
     [
         ("get_order_by_reference", "orders_by_reference"),
         ("get_order_by_attempt", "attempts_by_reference"),
+        ("count_attempts_of_younger", "PRIMARY KEY"),
+        ("attempts_of_older", "PRIMARY KEY"),
         ("list_orders", "orders_listing"),
         ("list_orders_by_prefix", "orders_by_reference"),
         ("due_of_epoch", "orders_due"),

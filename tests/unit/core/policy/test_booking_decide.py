@@ -30,12 +30,14 @@ from engine.core.policy.booking import (
     decide,
     new_attempt,
 )
+from engine.core.policy.diversion import Choice, Hindrance
 from engine.core.policy.records import AttemptRecord, AttemptState, BackupPolicy, LoadedOrder, OrderState, RoutingWish
 from tests.fakes.rows import NOW, at, attempt, booking, draft, loaded
 
 RULES = Rules(review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=8.0, unavailable_retry_s=2.0)
 ALPHA, BETA = Candidate("alpha", "alpha-1", "std"), Candidate("beta", "beta-1", "std")
 BOTH = (ALPHA, BETA)
+FREE, SHUT = Hindrance.NONE, Hindrance.BREAKER_OPEN
 FINDS = CarrierFacts(BookingFacts(), can_find=True)
 BLIND = CarrierFacts(BookingFacts(), can_find=False)
 PUSHED = CarrierFacts(BookingFacts(confirmed_by_push=True), can_find=False)
@@ -50,8 +52,12 @@ def next_step(
     away: Sequence[str] = (),
     after_s: float = 0.0,
 ) -> Step:
-    """The decision `after_s` seconds after NOW; accounts in `away` are not available."""
-    return decide(rows, candidates, lambda carrier: facts, lambda a: a not in away, RULES, at(after_s))
+    """The decision `after_s` seconds after NOW; accounts in `away` are not available.
+
+    Who was passed over is left out.
+    """
+    step = decide(rows, candidates, lambda carrier: facts, lambda a: SHUT if a in away else FREE, RULES, at(after_s))
+    return Try(step.attempt) if isinstance(step, Try) else step
 
 
 def rejected(number: int, carrier: str, error_class: ErrorClass, **fields: Any) -> AttemptRecord:
@@ -74,7 +80,19 @@ def test_a_new_order_goes_to_the_best_candidate() -> None:
 
 def test_a_candidate_that_is_not_available_is_passed_over() -> None:
     """Before anything is sent, availability decides."""
-    assert next_step(loaded(), away=["alpha-1"]) == Try(attempt(1, "beta", S.INTENT))
+    reason = "not alpha (alpha-1): it does not work at the moment"
+
+    assert next_step(loaded(), away=["alpha-1"]) == Try(attempt(1, "beta", S.INTENT, cause=reason))
+
+
+def test_a_try_says_who_was_passed_over_and_how_many_are_left() -> None:
+    """What diversions are counted by, and what the deadline is shared by."""
+    gamma = Candidate("gamma", "gamma-1", "std")
+    standing = {"alpha-1": Hindrance.QUEUE_WAIT, "beta-1": FREE, "gamma-1": FREE}
+    step = decide(loaded(), (*BOTH, gamma), lambda carrier: FINDS, standing.__getitem__, RULES, NOW)
+
+    assert isinstance(step, Try)
+    assert (step.attempt.carrier, step.passed_over, step.why, step.others) == ("beta", ALPHA, Hindrance.QUEUE_WAIT, 2)
 
 
 def test_an_order_without_available_candidates_waits() -> None:
@@ -146,13 +164,28 @@ def test_pauses_between_rounds_double_up_to_a_cap() -> None:
     assert waits == [1.0, 2.0, 4.0, 8.0, 8.0]
 
 
-def test_failing_carriers_take_turns() -> None:
-    """The one that was asked longest ago comes first, not always the preferred one."""
+@pytest.mark.parametrize(("after_s", "carrier"), [(1.0, "alpha"), (599.0, "alpha"), (600.0, "beta")])
+def test_failing_carriers_take_turns_slowly(after_s: float, carrier: str) -> None:
+    """An order that has changed its carrier stays there for ten minutes; then the one asked longest ago is next."""
     rows = loaded(rejected(1, "beta", ErrorClass.CAPACITY), rejected(2, "alpha", ErrorClass.CAPACITY))
 
-    step = next_step(rows, after_s=1.0)
+    assert next_step(rows, after_s=after_s) == Try(attempt(3, carrier, S.INTENT, start_time=at(after_s)))
 
-    assert step == Try(attempt(3, "beta", S.INTENT, start_time=at(1.0)))
+
+def test_retries_at_the_same_carrier_do_not_put_the_change_off() -> None:
+    """The ten minutes run from the change, not from the last attempt."""
+    retries = [rejected(n, "alpha", ErrorClass.CAPACITY, start_time=at(100.0 * n)) for n in range(2, 6)]
+    rows = loaded(rejected(1, "beta", ErrorClass.CAPACITY), *retries)
+
+    assert next_step(rows, after_s=700.0) == Try(attempt(6, "alpha", S.INTENT, start_time=at(700.0)))
+    assert next_step(rows, after_s=801.0) == Try(attempt(6, "beta", S.INTENT, start_time=at(801.0)))
+
+
+def test_a_carrier_that_will_not_take_it_holds_no_order() -> None:
+    """The second said NO_SERVICE for good: the first, which may have room again, is asked at once."""
+    rows = loaded(rejected(1, "alpha", ErrorClass.CAPACITY), rejected(2, "beta", ErrorClass.NO_SERVICE))
+
+    assert next_step(rows, after_s=1.0) == Try(attempt(3, "alpha", S.INTENT, start_time=at(1.0)))
 
 
 def test_a_round_without_available_carriers_waits() -> None:
@@ -304,7 +337,7 @@ def test_a_reference_is_used_again_only_where_that_is_harmless(state: AttemptSta
     first = attempt(1, "alpha", state)
     facts = CarrierFacts(BookingFacts(repeat=repeat), can_find=True)
 
-    again = new_attempt(loaded().order, [first], ALPHA, lambda carrier: facts, NOW)
+    again = new_attempt(loaded().order, [first], Choice(ALPHA), lambda carrier: facts, NOW)
 
     assert (again.number, again.reference == first.reference) == (2, same)
 
@@ -313,7 +346,7 @@ def test_another_account_never_gets_a_reference_of_the_first() -> None:
     """References are found again by account and reference together."""
     facts = CarrierFacts(BookingFacts(repeat=Repeat.REPLAYS), can_find=True)
 
-    second = new_attempt(loaded().order, [attempt(1, "alpha", S.NOT_SENT)], BETA, lambda carrier: facts, NOW)
+    second = new_attempt(loaded().order, [attempt(1, "alpha", S.NOT_SENT)], Choice(BETA), lambda carrier: facts, NOW)
 
     assert second.reference.endswith("-2")
 

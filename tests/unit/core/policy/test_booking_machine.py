@@ -34,6 +34,7 @@ from engine.core.policy.booking import (
     absence_is_proof,
     decide,
 )
+from engine.core.policy.diversion import Hindrance
 from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder, OrderState
 from tests.fakes.ledger import Duplicate, Ledger
 from tests.fakes.rows import NOW, loaded
@@ -184,7 +185,14 @@ class Booking(RuleBasedStateMachine):
     # The shell
 
     def decision(self) -> Step:
-        return decide(self.rows, self.candidates, self.facts.__getitem__, lambda a: a not in self.away, RULES, self.now)
+        return decide(
+            self.rows,
+            self.candidates,
+            self.facts.__getitem__,
+            lambda a: Hindrance.BREAKER_OPEN if a in self.away else Hindrance.NONE,
+            RULES,
+            self.now,
+        )
 
     def act(self, step: Step, draw: Any) -> None:
         match step:

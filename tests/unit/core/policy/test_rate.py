@@ -153,6 +153,45 @@ def test_a_restart_grants_no_second_burst(
     assert new.wait_s(new_origin) == pytest.approx(old.wait_s(50.0 + down_s), abs=1e-6)
 
 
+@given(rates, bursts, gaps, st.lists(st.integers(1, 119), max_size=4), st.floats(0.01, 20.0))
+def test_kills_at_any_moment_grant_no_second_burst(
+    rate: float, burst: int, gaps_s: list[float], kills: list[int], window_s: float
+) -> None:
+    """Saved once a second, killed anywhere in between: no window holds more than without the kills."""
+    gcra, now, times = Gcra(rate, burst), 1000.0, []
+    saved, saved_at = gcra.state(now), now
+    for index, gap_s in enumerate(gaps_s):
+        now += gap_s
+        if index in kills:
+            gcra = Gcra(rate, burst)
+            gcra.restore(saved, now, elapsed_s=now - saved_at)
+            gcra.spend_burst(now)
+        if gcra.take(now) == 0.0:
+            times.append(now)
+        if now - saved_at >= 1.0:
+            saved, saved_at = gcra.state(now), now
+
+    for first in times:
+        assert sum(first <= t < first + window_s for t in times) <= burst + rate * window_s + 1e-6
+
+
+def test_the_share_of_the_quota_is_that_of_the_last_minute() -> None:
+    """A backlog uses all of it, half as many calls half of it, an hour later none."""
+    gcra, now = Gcra(2.0), 1000.0
+    for _ in range(300):
+        now += gcra.wait_s(now)
+        gcra.take(now)
+    full = gcra.used_share(now)
+    for _ in range(100):
+        now += 1.0
+        gcra.take(now)
+
+    assert full == pytest.approx(1.0, abs=0.03)
+    assert gcra.used_share(now) == pytest.approx(0.5, abs=0.03)
+    assert gcra.used_share(now + 3600.0) == 0.0
+    assert Gcra().used_share(now) is None
+
+
 def test_a_wall_clock_set_back_frees_nothing() -> None:
     """A negative elapsed time counts as none."""
     old, new = Gcra(1.0), Gcra(1.0)

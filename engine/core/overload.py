@@ -1,0 +1,53 @@
+"""Measures how busy the engine is and sets the brownout level. The shell around `policy.brownout`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from engine.clock import Clock
+from engine.core.policy.brownout import Brownout, Reading, Signals
+
+PERIOD_S = 0.05
+SAMPLES = 20
+"""Together a second. The second largest of twenty is their p95."""
+
+
+class OverloadObserver(Protocol):
+    """What metrics and log hear."""
+
+    def brownout_changed(self, reading: Reading) -> None:
+        """Another level is in force, because of the named signal."""
+
+
+class Overload:
+    """Samples the event loop's lag and asks for the other signals, twenty times a second."""
+
+    def __init__(
+        self, brownout: Brownout, signals: Callable[[], Signals], clock: Clock, observer: OverloadObserver
+    ) -> None:
+        self._brownout = brownout
+        self._signals = signals
+        self._clock = clock
+        self._observer = observer
+        self._lags_s: deque[float] = deque(maxlen=SAMPLES)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while self._brownout.enabled:
+            asleep_at = self._clock.monotonic()
+            await self._clock.sleep(PERIOD_S)
+            self.sample(self._clock.monotonic() - asleep_at - PERIOD_S)
+
+    def sample(self, lag_s: float) -> None:
+        """Take in one measurement of the loop."""
+        self._lags_s.append(max(lag_s, 0.0))
+        self._settle(sorted(self._lags_s)[-2] if len(self._lags_s) > 1 else 0.0)
+
+    def _settle(self, lag_s: float) -> None:
+        changed = self._brownout.update(replace(self._signals(), loop_lag_s=lag_s), self._clock.monotonic())
+        if changed is not None:
+            self._observer.brownout_changed(changed)

@@ -1,0 +1,77 @@
+"""How an account that failed gets its orders back: a tenth first, then a quarter, half, all.
+
+    breaker opens -> 10 % -> (closes, a healthy step) 25 % -> 50 % -> 100 %        a fault: back to 10 %
+
+Pure: `now` is monotonic seconds. A step ends with the first success after its time, so that silence proves nothing.
+Which orders belong to the share is drawn from their ids: the same order always draws the same, and who is in at 10 %
+is in at 25 %.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import msgspec
+
+FULL = 100
+
+
+class FailbackRules(msgspec.Struct, frozen=True):
+    """shares: per cent of its orders in each step before all of them. step_s: how long each must be healthy."""
+
+    shares: tuple[int, ...] = (10, 25, 50)
+    step_s: float = 60.0
+
+
+class Failback:
+    """The ramp of one account."""
+
+    __slots__ = ("_since", "_step", "rules")
+
+    def __init__(self, rules: FailbackRules | None = None) -> None:
+        self.rules = rules or FailbackRules()
+        self._step = len(self.rules.shares)  # beyond the last: all orders
+        self._since = float("inf")  # when the step began; inf while the breaker has not closed again
+
+    @property
+    def is_ramping(self) -> bool:
+        """Whether it gets less than all of its orders."""
+        return self._step < len(self.rules.shares)
+
+    @property
+    def share_percent(self) -> int:
+        """Per cent of its orders that it gets."""
+        return self.rules.shares[self._step] if self.is_ramping else FULL
+
+    @property
+    def step(self) -> int | None:
+        """The step it stands on, None when it gets all; what must survive a restart."""
+        return self._step if self.is_ramping else None
+
+    def opened(self) -> None:
+        """Its breaker opened."""
+        self._step, self._since = 0, float("inf")
+
+    def closed(self, now: float) -> None:
+        """Its breaker closed: the first step begins."""
+        if self.is_ramping:
+            self._step, self._since = 0, now
+
+    def failed(self, now: float) -> None:
+        """A call failed: what was regained is lost."""
+        if self.is_ramping and self._since <= now:
+            self._step, self._since = 0, now
+
+    def succeeded(self, now: float) -> None:
+        """A call succeeded; after a step's time it is the next step's turn."""
+        if self.is_ramping and now - self._since >= self.rules.step_s:
+            self._step, self._since = self._step + 1, now
+
+    def restore(self, step: int, now: float) -> None:
+        """Go on from a step of a former process. It begins anew: nobody watched meanwhile."""
+        self._step, self._since = min(max(step, 0), len(self.rules.shares)), now
+
+
+def draw(order_id: str) -> int:
+    """0 to 99, evenly spread over orders, always the same for one order."""
+    return crc32(order_id.encode()) % FULL

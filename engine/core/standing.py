@@ -1,0 +1,59 @@
+"""What stands in an account's way at this moment: its lane, its ramp after a failure, its daily cap.
+
+The shell around `policy.diversion`, which decides what follows from it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from engine.clock import Clock
+from engine.core.capacity import Capacity
+from engine.core.policy.batching import NEVER
+from engine.core.policy.diversion import Hindrance, Standing, hindrance_of, share_of_deadline_s
+from engine.core.policy.failback import FULL, draw
+from engine.core.policy.records import AttemptRecord
+from engine.outbound.outbound import Outbound
+
+
+class Standings:
+    """Answers for one order at a time what stands in the way of each account."""
+
+    def __init__(self, outbound: Outbound, capacity: Capacity, clock: Clock, *, divert_wait_s: float = NEVER) -> None:
+        self._outbound = outbound
+        self._clock = clock
+        self._divert_wait_s = divert_wait_s
+        self.capacity = capacity
+
+    def of(self, order_id: str, tenant: str, count: int, left_s: float) -> Standing:
+        """For an order that has `left_s` to be sent to one of `count` candidates."""
+        share_s = share_of_deadline_s(left_s, max(count - 1, 0))
+        return partial(self._at, order_id, tenant, left_s, share_s)
+
+    def reserve(self, attempt: AttemptRecord) -> None:
+        """The attempt is about to be written, then sent: it holds a place in the lane, and of the account's day."""
+        self.capacity.reserve(attempt)
+        self._outbound.promise(attempt.account_id, "book")
+
+    def release(self, attempt: AttemptRecord) -> None:
+        """It was not written after all."""
+        self.capacity.release(attempt)
+        self._outbound.promise(attempt.account_id, "book", -1)
+
+    def arrived(self, attempt: AttemptRecord) -> None:
+        """It enters the lane."""
+        self._outbound.promise(attempt.account_id, "book", -1)
+
+    def _at(self, order_id: str, tenant: str, left_s: float, share_s: float, account_id: str) -> Hindrance:
+        if self.capacity.is_full(account_id):
+            return Hindrance.DAILY_CAP
+        wait_s = self._outbound.wait_s(account_id, "book", tenant=tenant)
+        percent = self._outbound.share_percent(account_id, "book")
+        return hindrance_of(
+            wait_s,
+            left_s=left_s,
+            share_s=share_s,
+            divert_wait_s=self._divert_wait_s,
+            is_shut=wait_s == NEVER,
+            is_held_back=percent < FULL and draw(order_id) >= percent,
+        )

@@ -1,0 +1,118 @@
+"""Overload seen by callers: what is refused at which level, how, and what is never refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from crossdock.v1 import core_pb2, label_service_pb2, order_service_pb2, return_service_pb2, track_service_pb2
+from engine.core.policy.brownout import Level
+from tests.integration.kit import Answered, answered, booked, create, order, refusal
+from tests.integration.world import World, running_world
+
+pytestmark = pytest.mark.anyio
+pb = order_service_pb2
+
+
+def _calls(world: World, booking: core_pb2.Order) -> dict[str, Any]:
+    """A sound call of each kind, by RPC."""
+    caller = world.caller()
+    return {
+        "ListOrders": lambda: caller.ListOrders(pb.ListOrdersRequest()),
+        "ListReturns": lambda: caller.ListReturns(return_service_pb2.ListReturnsRequest()),
+        "MergeLabels": lambda: caller.MergeLabels(
+            label_service_pb2.MergeLabelsRequest(order_ids=[booking.order_id])
+        ).read(),
+        "QuoteOrder": lambda: caller.QuoteOrder(pb.QuoteOrderRequest(order=order("quote"))),
+        "GetLabel": lambda: caller.GetLabel(label_service_pb2.GetLabelRequest(order_id=booking.order_id)),
+        "CreateOrder": lambda: caller.CreateOrder(create(f"new-{world.engine.brownout.level}")),
+        "GetTrack": lambda: caller.GetTrack(track_service_pb2.GetTrackRequest(order_id=booking.order_id)),
+        "GetOrder": lambda: caller.GetOrder(pb.GetOrderRequest(order_id=booking.order_id)),
+        "CancelOrder": lambda: caller.CancelOrder(pb.CancelOrderRequest(order_id=booking.order_id)),
+    }
+
+
+REFUSED = {
+    Level.NORMAL: set[str](),
+    Level.EXPORTS: {"ListOrders", "ListReturns", "MergeLabels"},
+    Level.QUESTIONS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder"},
+    Level.LABELS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder", "GetLabel"},
+    Level.BOOKINGS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder", "GetLabel", "CreateOrder"},
+}
+
+
+async def _refusal_of(call: Any) -> Answered | None:
+    """How a call was refused, None when it was served."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return answered(error)
+    return None
+
+
+@pytest.mark.parametrize("level", Level)
+async def test_each_level_refuses_its_calls_and_no_others(world: World, level: Level) -> None:
+    """Every refusal is ENGINE_OVERLOADED with RetryInfo; reading, tracking and cancelling work at every level."""
+    booking = await booked(world.caller(), f"overload-{level}")
+    refused = set()
+    for method, call in _calls(world, booking).items():
+        world.engine.brownout.level = level  # measured calm would lower it after some seconds
+        status = await _refusal_of(call())
+        if status is not None:
+            retry = status.detail(error_details_pb2.RetryInfo).retry_delay
+            assert (status.code, status.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ENGINE_OVERLOADED")
+            assert retry.ToTimedelta().total_seconds() == 1.0
+            refused.add(method)
+    world.engine.brownout.level = Level.NORMAL
+
+    assert refused == REFUSED[level]
+
+
+async def test_a_refused_call_is_not_even_read(world: World) -> None:
+    """Bytes that are no message are refused like any other, without a look at them."""
+    raw: Any = world.channel.unary_unary("/crossdock.v1.OrderService/ListOrders")
+    world.engine.brownout.level = Level.EXPORTS
+    status = await refusal(raw(b"\xff\xff\xff", metadata=world.caller().metadata, timeout=10))
+    world.engine.brownout.level = Level.NORMAL
+    otherwise = await refusal(raw(b"\xff\xff\xff", metadata=world.caller().metadata, timeout=10))
+
+    assert (status.reason, otherwise.reason) == ("ENGINE_OVERLOADED", "REQUEST_INVALID")
+
+
+async def test_a_late_loop_is_seen_told_and_over_again(tmp_path: Path) -> None:
+    """The engine measures itself: it sheds, logs, counts, and serves again after the calm."""
+    overload = {"loop_lag_s": 0.2, "calm_s": 0.1}
+    async with running_world(tmp_path, settings={"overload": overload}, carriers=()) as world:
+        clock = world.engine.clock
+        async with asyncio.timeout(40):
+            while not world.engine.brownout.level:
+                ends = clock.monotonic() + 0.4
+                while clock.monotonic() < ends:
+                    pass
+                await asyncio.sleep(0)
+            text = ""
+            while "crossdock_brownout_level 0.0" not in text:
+                text = (await world.http.get("/metrics")).text
+
+    assert 'cause="loop_lag"' in text
+    assert '"cause":"loop_lag"' in world.log_text().replace(" ", "")
+
+
+async def test_essential_calls_find_room_when_all_others_do_not(tmp_path: Path) -> None:
+    """Above `max_concurrent_calls` a cancel is still served."""
+    async with running_world(tmp_path, settings={"server": {"max_concurrent_calls": 2}}) as world:
+        caller = world.caller()
+        booking = await booked(caller, "room-1")
+        watches = [caller.WatchOrders(pb.WatchOrdersRequest(), timeout=None) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        listed = await refusal(caller.ListOrders(pb.ListOrdersRequest()))
+        answer = await caller.CancelOrder(pb.CancelOrderRequest(order_id=booking.order_id))
+
+    assert listed.reason == "ENGINE_OVERLOADED"
+    assert answer.order.state == core_pb2.Order.State.STATE_CANCELLED
