@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from crossdock.v1 import core_pb2, order_service_pb2
+from engine.core.policy.brownout import Level, Reading
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.metrics import Metrics
@@ -40,7 +41,7 @@ SETTINGS: Mapping[str, Any] = {
 }
 REPORTED_ONLY = (
     r"crossdock_grpc_calls_total;INTERNAL|crossdock_worker_failures_total;|crossdock_track_\w+;|crossdock_dead_letters;"
-    r"|crossdock_returns\w*;|crossdock_refunds_due_total;"
+    r"|crossdock_returns\w*;|crossdock_refunds_due_total;|crossdock_brownout_\w+;"
 )
 PANELS = [panel for row in ROWS for panel in row.panels]
 QUERIES = [
@@ -52,6 +53,7 @@ QUERIES = [
 EXPECTED_ALERTS = {
     "CrossdockBookingSuccessLow",
     "CrossdockBreakerOpen",
+    "CrossdockBrownout",
     "CrossdockDefects",
     "CrossdockDown",
     "CrossdockFallbacks",
@@ -127,6 +129,7 @@ def _reporting() -> Metrics:
     metrics.return_counts({ReturnState.FAILED: 1, ReturnState.UNDER_REVIEW: 51})
 
     def move() -> None:
+        metrics.brownout_changed(Reading(Level.EXPORTS, "loop_lag"))
         metrics.events_kept("zto", TrackSource.PUSH, new=2, unknown=1)
         metrics.track_polled("zto", "ANSWERED")
         metrics.return_requested(ReturnReason.DAMAGED, Verdict.APPROVE)

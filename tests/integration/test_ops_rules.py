@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from engine.core.policy.breaker import BreakerState
+from engine.core.policy.brownout import Level, Reading
 from engine.core.policy.return_records import ReturnState
 from engine.metrics import BREAKER_VALUES, Metrics
 from engine.ops.prometheus import Prometheus
@@ -177,6 +178,10 @@ def _trouble(metrics: Metrics) -> None:
     metrics.attempts("sf", "UNKNOWN", "").inc(10)
     for _ in range(10):
         metrics.fell_back("sf", "zto", "CAPACITY")
+        metrics.diverted("sf", "zto", "QUEUE_WAIT")
+    metrics.failback_share("sf-main").set(10)
+    metrics.quota_used(*BOOK).set(0.99)
+    metrics.brownout_changed(Reading(Level.BOOKINGS, "loop_lag"))
     metrics.worker_failed("", KeyError())
     metrics.push_received("sf", "REFUSED")
     _lane_trouble(metrics, (("REFUSED", "RATE_LIMITED", 10), ("REFUSED", "AUTH", 1), ("PLUGIN_FAULT", "", 1)))

@@ -84,8 +84,22 @@ BOOKINGS = Row(
             ),
         ),
         Panel(
+            title="Sent past their first candidate, in ten minutes",
+            unit=Unit.COUNT,
+            width=6,
+            advice="Before anything was sent. QUEUE_WAIT and DEADLINE: the first one's rate is too low for the load. "
+            "BREAKER_OPEN: it fails. FAILBACK: it is coming back in steps. DAILY_CAP: it has its orders of the day.",
+            queries=(
+                Query(
+                    'crossdock:diversions:increase10m{from_carrier=~"$carrier"}',
+                    "{{from_carrier}} to {{to_carrier}}: {{reason}}",
+                ),
+            ),
+        ),
+        Panel(
             title="Outcomes unknown, in ten minutes",
             unit=Unit.COUNT,
+            width=6,
             warn=5,
             alarm=50,
             advice="The carrier's answer got lost, so nobody knows whether it booked. Each is looked up by itself; "
@@ -98,6 +112,7 @@ BOOKINGS = Row(
         Panel(
             title="Orders that need a person",
             unit=Unit.COUNT,
+            width=6,
             alarm=1,
             advice="See the number at the top. It falls when a look-up or a push of the carrier tells, or by a cancel.",
             queries=(Query('sum(crossdock_orders{state="NEEDS_REVIEW"})', "NEEDS_REVIEW"),),
@@ -105,6 +120,7 @@ BOOKINGS = Row(
         Panel(
             title="Orders booked, share",
             unit=Unit.SHARE,
+            width=6,
             warn=0.99,
             alarm=0.95,
             low_is_bad=True,
@@ -292,6 +308,31 @@ LANES = Row(
                     "{{account}} {{operation}}",
                 ),
             ),
+        ),
+        Panel(
+            title="Quota used, last minute",
+            unit=Unit.SHARE,
+            width=12,
+            warn=0.95,
+            advice="Calls of the last minute by what the rate in force allows in one. Near 1 with items waiting: the "
+            "quota is the limit, ask the carrier for more. Low with items waiting: calls are slow or fail.",
+            queries=(
+                Query(
+                    'max by (account, operation) (crossdock_lane_quota_used_ratio{carrier=~"$carrier",'
+                    'account=~"$account"})',
+                    "{{account}} {{operation}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Share of its orders an account gets, per cent",
+            unit=Unit.COUNT,
+            width=12,
+            warn=99,
+            low_is_bad=True,
+            advice="100 but after its breaker was open: then 10, 25, 50 for a healthy minute each; a fault starts it "
+            "again. Long under 100: see its failures by class.",
+            queries=(Query('min by (account) (crossdock_failback_share{account=~"$account"})', "{{account}}"),),
         ),
         Panel(
             title="Calls allowed at once",

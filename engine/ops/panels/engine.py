@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from engine.ops.panel import Panel, Query, Row, Unit
 
+OVERLOAD = Panel(
+    title="Work given up for overload",
+    unit=Unit.COUNT,
+    width=6,
+    warn=1,
+    alarm=4,
+    advice="0 none; 1 listings, merged labels, live quotes; 2 asking carriers about parcels; 3 labels; 4 new orders. "
+    "Changes by cause: loop_lag is the processor, store_share the disk, open_share the carriers.",
+    queries=(
+        Query("max(crossdock_brownout_level)", "level"),
+        Query("sum by (cause) (increase(crossdock_brownout_changes_total[10m]))", "changes by {{cause}}"),
+    ),
+)
+
 STORE = Row(
     "Store",
     (
         Panel(
             title="Time of a commit",
             unit=Unit.SECONDS,
+            width=6,
             warn=0.1,
             alarm=0.25,
             advice="One group commit with its fsync; every acknowledgement waits for one. High: another process "
@@ -22,6 +37,7 @@ STORE = Row(
         Panel(
             title="Writes per commit, and commits",
             unit=Unit.COUNT,
+            width=6,
             advice="Commits a second times writes in each is what the disk carries. Writes per commit rise at a "
             "peak, which is as it should be; at 256 the writer cannot group any further.",
             queries=(
@@ -32,12 +48,14 @@ STORE = Row(
         Panel(
             title="Writes waiting",
             unit=Unit.COUNT,
+            width=6,
             warn=500,
             alarm=2_000,
             advice="Writes that wait for the writer. Growing: the disk is the limit. Check Time of a commit and "
             "free space; ask callers to slow down.",
             queries=(Query("sum(crossdock_store_queue_depth)", "writes"),),
         ),
+        OVERLOAD,
     ),
 )
 
