@@ -16,7 +16,8 @@ import msgspec
 from crossdock.v1 import core_pb2
 from tests.acceptance.crash_cases import Case
 from tests.acceptance.evidence import Evidence
-from tests.acceptance.harness import World, parcel_order, world
+from tests.acceptance.harness import World, parcel_order, through_proxies, world
+from tests.fakes.proxy import Then, Trouble
 
 DEATH_S = 60.0
 REST_S = 60.0
@@ -25,6 +26,15 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     # Orders in doubt of one case wait through the troubles of the next; nobody is to be asked meanwhile.
     "booking": {"review_after_s": 120.0},
     "server": {"drain_s": 1.0},
+}
+
+
+WIRES: Mapping[str, Trouble] = {
+    "after the first byte of the request": Trouble(request_bytes=1, then=Then.HOLD),
+    "inside the request": Trouble(request_bytes=400, then=Then.HOLD),
+    "after the request's last byte": Trouble(response_bytes=0, then=Then.HOLD),
+    "after the first byte of the answer": Trouble(response_bytes=1, then=Then.HOLD),
+    "inside the answer": Trouble(response_bytes=120, then=Then.HOLD),
 }
 
 
@@ -168,3 +178,28 @@ async def _play(stage: Stage) -> tuple[int, core_pb2.Order]:
         return exit_code, await driving
     finally:
         driving.cancel()
+
+
+async def play_wires(folder: Path) -> tuple[dict[str, core_pb2.Order], Evidence]:
+    """Kills at a byte: a proxy lets so many pass and holds the rest, and there the engine dies. The orders by case."""
+    async with world(folder, with_engine=False, settings=SETTINGS) as w, through_proxies(w) as proxies:
+        await start(w, {})
+        played: dict[str, core_pb2.Order] = {}
+        for number, (name, trouble) in enumerate(WIRES.items()):
+            # A connection of its own for this call: limits count per connection.
+            proxies["sf"].trouble = trouble
+            proxies["sf"].reached.clear()
+            await w.sandbox.warm_engine()
+            order = parcel_order(f"wire-{number}", only=["sf"])
+            driving = asyncio.create_task(w.create(order, deadline_s=4.0))
+            try:
+                async with asyncio.timeout(DEATH_S):
+                    await proxies["sf"].reached.wait()
+                w.sandbox.kill_engine()
+                proxies["sf"].trouble = Trouble()
+                await start(w, {})
+                played[name] = await driving
+            finally:
+                driving.cancel()
+        await w.at_rest(REST_S)
+        return {name: await w.get(order) for name, order in played.items()}, await w.evidence()

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
 from engine.crash import POINTS
 from tests.acceptance.checker import violations
 from tests.acceptance.crash_cases import CHAINS, ELSEWHERE, Case
-from tests.acceptance.crash_player import SETTINGS, Chain, play_chain
+from tests.acceptance.crash_player import SETTINGS, WIRES, Chain, play_chain, play_wires
 from tests.acceptance.harness import state_of
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 CASES: dict[str, tuple[str, int, Case]] = {
     case.name: (chain, number, case) for chain, cases in CHAINS.items() for number, case in enumerate(cases)
@@ -73,3 +74,12 @@ def test_a_kill_loses_and_doubles_nothing(name: str, chains: Chains) -> None:
 def test_the_books_agree_after_all_kills(name: str, chains: Chains) -> None:
     """Client, engine and carriers tell the same story after the whole chain."""
     assert violations(played(chains, name).evidence) == []
+
+
+def test_a_kill_at_any_byte_of_the_call_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Whether the carrier has read the whole request or not, the engine finds out, and the order is booked once."""
+    orders, evidence = asyncio.run(play_wires(tmp_path))
+
+    assert orders.keys() == WIRES.keys()
+    assert {name: state_of(order) for name, order in orders.items()} == dict.fromkeys(WIRES, "BOOKED")
+    assert violations(evidence) == []

@@ -254,13 +254,9 @@ _Step = tuple[str, _Scope, bool]  # the name, the scope inside it, whether it is
 
 def _next_level(text: str, at: int, scope: _Scope) -> _Step:
     """The longest name of a next or repeated level; its name is "" when there is none."""
-    city, province = scope.city, scope.province
     if scope.tokens.district:
-        # 仙桃市仙桃市: a county that is its own city may be written twice.
-        if city is not None and city.is_county and text.startswith(city.name, at):
-            return city.name, scope, False
         return "", scope, False
-    heading = next((name for name in PSEUDO_CITIES if province and text.startswith(name, at)), "")
+    heading = next((name for name in PSEUDO_CITIES if scope.province and text.startswith(name, at)), "")
     if heading and _next_level(text, at + len(heading), scope)[0]:
         return heading, scope, False
     steps = (

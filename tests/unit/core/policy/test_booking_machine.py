@@ -2,7 +2,8 @@
 
 The engine's half is the pure core alone: `decide` says what to do, transitions write the rows. The carriers' half
 books, refuses, loses answers before or after booking, executes requests late, hides bookings from look-ups for a
-while, and cancels. Between any two acts the engine may crash: what was in memory is gone, the rows stay.
+while, and cancels. Between any two acts the engine may crash: what was in memory is gone, the rows stay. An engine may
+also sleep with an answer in its hand and wake up much later. Callers repeat their creation under old keys and new ones.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from engine.core.policy.booking import (
 )
 from engine.core.policy.diversion import Hindrance
 from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder, OrderState
+from engine.store.port import AcceptKind, Idempotency
+from engine.store.rules import KeyHolder, decide_accept
 from tests.fakes.ledger import Duplicate, Ledger
 from tests.fakes.rows import NOW, loaded
 
@@ -71,6 +74,7 @@ class Booking(RuleBasedStateMachine):
         self.away: set[str] = set()
         self.in_transit: list[tuple[float, str, str]] = []  # seconds left, carrier, reference
         self.sent: AttemptRecord | None = None  # in memory only: an attempt about to be sent
+        self.in_hand: list[tuple[int, Booked]] = []  # answers that a sleeping engine has read
         self.obeys = True
 
     # What the engine does
@@ -117,6 +121,28 @@ class Booking(RuleBasedStateMachine):
         """A carrier becomes unavailable, or available again."""
         if index < len(self.candidates):
             (self.away.add if away else self.away.discard)(f"c{index}-1")
+
+    @rule(key=st.sampled_from(["", "first", "second"]), other_body=st.booleans())
+    def caller_repeats(self, key: str, other_body: bool) -> None:
+        """A second order under the reference begins only when nothing of the first can be live."""
+        holder = KeyHolder(self.rows.order.order_id, b"body", self.rows.order.state)
+        keys = Idempotency(key, b"other" if other_body else b"body")
+        kind, held = decide_accept(keys, holder if key == "first" else None, holder)
+        if kind is AcceptKind.CREATED:
+            assert (key, held) == ("second", None)
+            assert self.rows.order.state in (OrderState.CANCELLED, OrderState.FAILED)
+            assert self.live() == []
+            assert not self.in_transit
+        else:
+            assert held is holder
+            assert (kind is AcceptKind.REPLAYED) is not other_body
+
+    @precondition(lambda self: self.in_hand)
+    @rule()
+    def sleeper_wakes(self) -> None:
+        """Its answer is about rows that others have moved on meanwhile."""
+        number, booked = self.in_hand.pop(0)
+        self.apply(transitions.confirmed(self.rows, number, booked, "", self.now))
 
     @rule()
     def carriers_push(self) -> None:
@@ -226,6 +252,8 @@ class Booking(RuleBasedStateMachine):
                 step = transitions.doubted(self.rows, number, "known already", self.now, error)
             else:
                 booked = Booked(attempt.reference, shipment.waybill_number)
+                if crashes and answer == "books":
+                    self.in_hand.append((number, booked))
                 step = transitions.confirmed(self.rows, number, booked, "", self.now)
         elif answer == "refuses":
             step = transitions.rejected(self.rows, number, CarrierError(error_class), self.now)
