@@ -351,7 +351,12 @@ async def running_engine(
 ) -> AsyncIterator[Engine]:
     """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError."""
     metrics = Metrics()
-    store = await SqliteStore.open(settings.store.path, codec=_codec(settings), observer=StoreMetrics(metrics))
+    store = await SqliteStore.open(
+        settings.store.path,
+        cache_mib=settings.store.cache_mib,
+        codec=_codec(settings),
+        observer=StoreMetrics(metrics),
+    )
     try:
         engine = Engine(settings, registry, store, metrics, clock or SystemClock())
         async with engine.serving():

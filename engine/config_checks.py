@@ -125,6 +125,7 @@ def _number_problems(settings: Settings) -> list[str]:
         ("ingress.max_body_bytes", settings.ingress.max_body_bytes, 1024),
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
+        ("store.cache_mib", settings.store.cache_mib, 1),
         ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
         ("outbound.queue_size", settings.outbound.queue_size, 1),
         ("outbound.connect_timeout_s", settings.outbound.connect_timeout_s, 0.1),

@@ -25,5 +25,6 @@ async def ask(
             account_id, operation, item, priority=priority, deadline_s=deadline_s, tenant=tenant
         )
     except OutboundError as error:
-        return error
+        # A value from here on. Its traceback would hold the caller's frame, which will hold the value.
+        return error.with_traceback(None)
     return answered.value

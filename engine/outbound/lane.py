@@ -110,6 +110,9 @@ class Lane:
             ticket.unwatch()
             self._leave(gate, job, ticket)
             raise
+        finally:
+            # An error that comes out holds this frame by its traceback, and these would hold the error.
+            del job, ticket
 
     def predicted_wait_s(self, now: float, operation: str | None = None) -> float:
         """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate)."""
