@@ -50,7 +50,7 @@ from engine.core.tracks import Tracks
 from engine.core.watch import Watch
 from engine.ingress.web import IngressServer, ingress
 from engine.lifecycle import one_error_group, patiently
-from engine.log import logger
+from engine.log import failure_log, logger
 from engine.metrics import LaneMetrics, Metrics, StoreMetrics
 from engine.outbound import LaneSettings
 from engine.outbound.outbound import Outbound
@@ -316,13 +316,13 @@ class Engine:
 
         jobs = (
             web.serve_port(),
-            reconcile(self.store, booker, self.clock, _report("reconcile")),
-            housekeeping(purge, self.clock, _report("housekeeping")),
-            keep_rates(self.store, self.outbound, self.clock, _report("keep_rates")),
+            reconcile(self.store, booker, self.clock, failure_log("reconcile")),
+            housekeeping(purge, self.clock, failure_log("housekeeping")),
+            keep_rates(self.store, self.outbound, self.clock, failure_log("keep_rates")),
             count(),
-            follow(self.store, tracks, self.clock, _report("following")),
-            returning.run(self._tenants, _report("returning")),
-            self.stalls.run(_report("stall checks")),
+            follow(self.store, tracks, self.clock, failure_log("following")),
+            returning.run(self._tenants, failure_log("returning")),
+            self.stalls.run(failure_log("stall checks")),
             Overload(self.brownout, busy, self.clock, OverloadReport(self.metrics)).run(),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]
@@ -372,7 +372,12 @@ async def running_engine(
 ) -> AsyncIterator[Engine]:
     """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError."""
     metrics = Metrics()
-    store = await SqliteStore.open(settings.store.path, codec=codec_of(settings), observer=StoreMetrics(metrics))
+    store = await SqliteStore.open(
+        settings.store.path,
+        cache_mib=settings.store.cache_mib,
+        codec=codec_of(settings),
+        observer=StoreMetrics(metrics),
+    )
     try:
         engine = Engine(settings, registry, store, metrics, clock or SystemClock())
         async with engine.serving():
@@ -391,10 +396,3 @@ async def serve(settings: Settings, registry: Registry, ready: Callable[[Engine]
         await engine.until_stopped()
         if engine.failed:
             raise OSError(f"the engine stopped because {engine.failed} failed; its log tells why")
-
-
-def _report(job: str) -> Callable[[Exception], None]:
-    def report(error: Exception) -> None:
-        logger().error("background job failed", job=job, error=type(error).__name__)
-
-    return report

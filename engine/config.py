@@ -66,6 +66,7 @@ class StoreSettings(_Section, frozen=True):
     master_key_file: str = ""
     keep_keys_days: int = 35
     keep_events_days: int = 35
+    cache_mib: int = 16
 
 
 class BookingSettings(_Section, frozen=True):

@@ -154,6 +154,7 @@ def _number_problems(settings: Settings) -> list[str]:
         ("ingress.max_body_bytes", settings.ingress.max_body_bytes, 1024),
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
+        ("store.cache_mib", settings.store.cache_mib, 1),
         ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
         ("overload.loop_lag_s", settings.overload.loop_lag_s, 0.01),
         ("overload.calm_s", settings.overload.calm_s, 0.1),

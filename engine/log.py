@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any
 
@@ -67,3 +67,12 @@ def _shown(value: object) -> object:
 def logger() -> Any:
     """The process's logger: `logger().info("order booked", order_id=…)`."""
     return structlog.get_logger()
+
+
+def failure_log(job: str) -> Callable[[Exception], None]:
+    """What a background job tells its failures: a line with its name, and nothing of what it held."""
+
+    def tell(error: Exception) -> None:
+        logger().error("background job failed", job=job, error=type(error).__name__)
+
+    return tell

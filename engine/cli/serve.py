@@ -13,7 +13,11 @@ from engine.cli.config import startup_problems
 from engine.config import ConfigError, Settings
 
 YOUNG_OBJECTS = 50_000
-"""New objects between two sweeps of the young generation; a sweep of so many takes a few milliseconds."""
+"""New objects between two sweeps of the young generation; a sweep of so many takes a few milliseconds.
+
+It is also how many may lie about in rings of references before anybody frees them. gRPC leaves a ring of five small
+objects for each call; whatever of ours ties a ring, an error kept as a value above all, adds its whole order to that.
+"""
 
 
 @click.command()

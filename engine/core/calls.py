@@ -35,5 +35,6 @@ async def ask(
             start_within_s=start_within_s,
         )
     except OutboundError as error:
-        return error
+        # A value from here on. Its traceback would hold the caller's frame, which will hold the value.
+        return error.with_traceback(None)
     return answered.value

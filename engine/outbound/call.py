@@ -97,6 +97,8 @@ class Caller:
         except Exception as error:  # a fault of ours must not lose the outcome of a call that went out
             report.error = Ambiguous(FaultKind.OTHER, f"engine fault {type(error).__name__}")
             report.error.__cause__ = error
+            return report
+        _untie(report)
         return report
 
     async def _outcomes(
@@ -227,6 +229,19 @@ class _Sender:
             report.throttled = True
             report.retry_after_s = max(after_s or 0.0, report.retry_after_s or 0.0) or None
         report.server_error = report.server_error or response.status >= 500
+
+
+def _untie(report: CallReport) -> None:
+    """Take the tracebacks off errors that have become values.
+
+    A traceback holds the frames that hold the report, or the plug-in's list of outcomes, which hold the error: such
+    rings, one a refusal, are freed by nobody but the garbage collector. What an error came of goes the same way.
+    """
+    for value in (report.error, *report.outcomes):
+        error = value if isinstance(value, BaseException) else None
+        while error is not None and error.__traceback__ is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
 
 
 def _refused_token(outcomes: Sequence[object]) -> bool:

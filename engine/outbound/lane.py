@@ -1,8 +1,6 @@
-"""The lane of one carrier account and operation class: everything that may be sent there passes
-through here.
+"""The lane of one carrier account and operation class: everything that may be sent there passes through here.
 
-    submit -> [queue by priority] -> [batch] -> rate -> concurrency -> breaker -> one attempt ->
-    outcome
+    submit -> [queue by priority] -> [batch] -> rate -> concurrency -> breaker -> one attempt -> outcome
 
 Nothing polls: `_pump` runs whenever something changed (an item came, a call ended, a timer fired),
 starts what may start and sets one timer for what may start later. An item that can go at once skips
@@ -112,6 +110,9 @@ class Lane:
             ticket.unwatch()
             self._leave(gate, job, ticket)
             raise
+        finally:
+            # An error that comes out holds this frame by its traceback, and these would hold the error.
+            del job, ticket
 
     def predicted_wait_s(self, now: float, operation: str | None = None, tenant: str | None = None) -> float:
         """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).

@@ -29,6 +29,17 @@ def test_the_slope_is_that_of_the_line() -> None:
     assert slope_per_min([(second, 100.0 + second / 30.0) for second in range(40)]) == pytest.approx(2.0)
 
 
+def test_the_first_third_of_a_long_life_is_warming_up() -> None:
+    """Whatever is bounded by a number takes minutes to fill; after that a leak still shows."""
+    filling = [Sample(float(s), 50.0 + s / 10, 20, 5, 30) for s in range(200)]
+    leaking = [Sample(200.0 + s, 70.0 + s / 30.0, 20, 5, 30) for s in range(401)]
+
+    life = figures([*filling, *leaking])
+
+    assert life is not None
+    assert life.slope_mib_per_min == 2.0
+
+
 def test_a_life_is_judged_after_it_has_warmed_up() -> None:
     """What is taken while code loads and caches fill is no growth; a short life tells no slope."""
     loading = [Sample(float(s), 50.0 + s, 20, 5, 30) for s in range(20)]

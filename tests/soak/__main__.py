@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.soak.run import Summary, play
+from tests.soak.run import LIFE_S, Summary, play
 
 FLAT_MIB_PER_MIN = 1.0
 
@@ -26,9 +27,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0, help="how long it lasts (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="decides orders, faults and kills (%(default)s)")
     parser.add_argument("--folder", type=Path, help="where it lies; else a temporary folder")
+    parser.add_argument("--no-kills", action="store_true", help="one life, all of it for the slope of memory")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="crossdock-soak-"))
-    summary = asyncio.run(play(folder, seed=options.seed, seconds=options.minutes * 60.0))
+    life_s = (math.inf, math.inf) if options.no_kills else LIFE_S
+    summary = asyncio.run(play(folder, seed=options.seed, seconds=options.minutes * 60.0, life_s=life_s))
     _tell(summary)
     grew = summary.last_slope is not None and summary.last_slope >= FLAT_MIB_PER_MIN
     if summary.violations or grew:

@@ -29,6 +29,8 @@ CALM_S = 120.0
 QUIET_S = 90.0
 SLOW_WATCHER_S = 8.0
 DAWDLERS, STALLED = 2, 3
+CACHE_MIB = 2
+"""Of the store, so that its cache is full before memory is judged: it may grow to its bound, and nothing else may."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -59,7 +61,10 @@ async def play(folder: Path, *, seed: int, seconds: float, life_s: tuple[float, 
     found: list[str] = []
     lives: list[list[Sample]] = [[]]
     cut: list[str] = []
-    settings = {"server": {"slow_watcher_s": SLOW_WATCHER_S}}
+    settings: dict[str, dict[str, float]] = {
+        "server": {"slow_watcher_s": SLOW_WATCHER_S},
+        "store": {"cache_mib": CACHE_MIB},
+    }
     async with world(folder, speed=SPEED, settings=settings) as w, nursery(folder / "consumer.log") as begotten:
         consumer = await begotten.beget(w.sandbox.server, folder)
         async with _under_load(w, random, seed, cut):

@@ -19,7 +19,9 @@ MINIMUM_VERSION = (3, 51, 3)
 
 BUSY_TIMEOUT_MS = 5_000
 SYNCHRONOUS = frozenset({"FULL", "EXTRA", "NORMAL"})
-_CACHE_KIB = 65_536
+CACHE_MIB = 16
+"""Pages of the file that the writer keeps, unless told otherwise: enough for the inner pages of gigabytes of rows and
+for what was written last. It fills with the first rows and is then no larger; readers keep 2 MiB each."""
 _STATEMENTS = 256
 """Prepared forms kept: writing together uses each of its statements in several lengths."""
 
@@ -65,7 +67,7 @@ class FileLock:
         os.close(self._fd)
 
 
-def open_writer(path: Path, synchronous: str) -> apsw.Connection:
+def open_writer(path: Path, synchronous: str, cache_mib: int = CACHE_MIB) -> apsw.Connection:
     """The one connection that writes. The file is made readable for its owner only."""
     if synchronous not in SYNCHRONOUS:
         raise StoreUnsafe(f"synchronous is {synchronous!r}: choose FULL (safe) or NORMAL (tests)")
@@ -78,7 +80,7 @@ def open_writer(path: Path, synchronous: str) -> apsw.Connection:
     connection.pragma("synchronous", synchronous)
     connection.pragma("foreign_keys", True)
     connection.pragma("trusted_schema", False)
-    connection.pragma("cache_size", -_CACHE_KIB)
+    connection.pragma("cache_size", -cache_mib * 1024)
     # What a savepoint must be able to take back: else each batch makes, fills and removes a file for it.
     connection.pragma("temp_store", "MEMORY")
     connection.wal_autocheckpoint(0)

@@ -8,7 +8,13 @@ from engine.store.port import StoreError
 
 
 def translate(error: Exception) -> Exception:
-    """SQLite's refusals become ours; anything else goes to the caller as it is."""
+    """SQLite's refusals become ours; anything else goes to the caller as it is.
+
+    A refusal leaves its traceback here: that holds the writer's frames, they hold the batch, and the batch its futures
+    with this very error. Only the garbage collector would free them, and a track written twice at once is no defect.
+    """
+    if isinstance(error, StoreError):
+        return error.with_traceback(None)
     if isinstance(error, apsw.ConstraintError):
         return StoreError(f"nothing was stored: it clashes with what is there ({error})")
     if isinstance(error, apsw.Error):

@@ -39,7 +39,7 @@ from engine.store.port import (
 )
 from engine.store.rules import check_step, first_id_of, to_us
 from engine.store.sqlite import writes
-from engine.store.sqlite.connection import FileLock, check_version, open_writer
+from engine.store.sqlite.connection import CACHE_MIB, FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
 from engine.store.sqlite.queries import SQL, json_list
 from engine.store.sqlite.reading import Reads, fetch
@@ -89,6 +89,7 @@ class SqliteStore(SqliteTracks, SqliteReturns):
         path: str | Path,
         *,
         synchronous: str = "FULL",
+        cache_mib: int = CACHE_MIB,
         codec: Codec | None = None,
         observer: StoreObserver | None = None,
         fatal: Callable[[str], None] = end_process,
@@ -100,7 +101,7 @@ class SqliteStore(SqliteTracks, SqliteReturns):
         check_version(apsw.sqlite_lib_version())
         chosen = codec or PlainCodec()
         file = Path(path)
-        lock, connection = await asyncio.to_thread(_prepare, file, synchronous, chosen)
+        lock, connection = await asyncio.to_thread(_prepare, file, synchronous, cache_mib, chosen)
         try:
             store = cls(
                 file,
@@ -296,11 +297,11 @@ class SqliteStore(SqliteTracks, SqliteReturns):
         tell_all(self._news_listeners, news)
 
 
-def _prepare(path: Path, synchronous: str, codec: Codec) -> tuple[FileLock, apsw.Connection]:
+def _prepare(path: Path, synchronous: str, cache_mib: int, codec: Codec) -> tuple[FileLock, apsw.Connection]:
     """Lock, open, migrate, and check that the codec is the one the file was written with."""
     lock = FileLock(path)
     try:
-        connection = open_writer(path, synchronous)
+        connection = open_writer(path, synchronous, cache_mib)
         try:
             migrate(connection, load_migrations())
             _check_codec(connection, codec)
