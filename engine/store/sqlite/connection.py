@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -69,6 +70,17 @@ def open_writer(path: Path, synchronous: str) -> apsw.Connection:
         raise StoreUnsafe(f"synchronous is {synchronous!r}: choose FULL (safe) or NORMAL (tests)")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        _set_up_writer(connection, synchronous)
+    except BaseException:
+        # Now, and not whenever it is collected; a disk that failed may fail here again.
+        with suppress(apsw.Error):
+            connection.close()
+        raise
+    return connection
+
+
+def _set_up_writer(connection: apsw.Connection, synchronous: str) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     mode = connection.pragma("journal_mode", "wal")
     if mode != "wal":
@@ -78,7 +90,6 @@ def open_writer(path: Path, synchronous: str) -> apsw.Connection:
     connection.pragma("trusted_schema", False)
     connection.pragma("cache_size", -_CACHE_KIB)
     connection.wal_autocheckpoint(0)
-    return connection
 
 
 def open_reader(path: Path) -> apsw.Connection:
