@@ -5,18 +5,25 @@ A sample; `python -m tests.chaos --power-cuts N --seed S` searches on.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from engine.store.port import StoreUnsafe
+from engine.store.sqlite import SqliteStore
 from tests.chaos.cuts import play_cuts
 from tests.chaos.failures import count_operations, fail_all
-from tests.fakes.power import Failure
+from tests.fakes.power import Disk, Failure
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 CUTS = 60
 SEED = 20261128
+OPENING = 25
+"""Operations of the disk, all of them part of opening a new store."""
 
 
 async def test_a_power_cut_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
@@ -35,6 +42,23 @@ async def test_the_same_cuts_find_what_synchronous_normal_loses(tmp_path: Path) 
 
     assert found.lost
     assert found.damage == []
+
+
+async def test_a_store_that_cannot_be_opened_lets_go_of_its_file(tmp_path: Path) -> None:
+    """The connection is closed there and then: one that is collected later would fail where nobody expects it."""
+    refused = 0
+    for operation in range(1, OPENING):
+        folder = tmp_path / str(operation)
+        await asyncio.to_thread(folder.mkdir)
+        disk = Disk(Random(operation))
+        disk.fail_at(operation, Failure.CUT)
+        with disk.mounted(folder):
+            with pytest.raises(StoreUnsafe):
+                await SqliteStore.open(folder / "store.db", fatal=disk.stop)
+            gc.collect()  # what is left open fails now, which pytest turns into an error
+        refused += 1
+
+    assert refused == OPENING - 1
 
 
 @pytest.mark.parametrize("failure", [Failure.BROKEN, Failure.FULL], ids=["device error", "no space"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -73,6 +74,17 @@ def open_writer(path: Path, synchronous: str, cache_mib: int = CACHE_MIB) -> aps
         raise StoreUnsafe(f"synchronous is {synchronous!r}: choose FULL (safe) or NORMAL (tests)")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
+    try:
+        _set_up_writer(connection, synchronous, cache_mib)
+    except BaseException:
+        # Now, and not whenever it is collected; a disk that failed may fail here again.
+        with suppress(apsw.Error):
+            connection.close()
+        raise
+    return connection
+
+
+def _set_up_writer(connection: apsw.Connection, synchronous: str, cache_mib: int) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     mode = connection.pragma("journal_mode", "wal")
     if mode != "wal":
@@ -84,7 +96,6 @@ def open_writer(path: Path, synchronous: str, cache_mib: int = CACHE_MIB) -> aps
     # What a savepoint must be able to take back: else each batch makes, fills and removes a file for it.
     connection.pragma("temp_store", "MEMORY")
     connection.wal_autocheckpoint(0)
-    return connection
 
 
 def open_reader(path: Path) -> apsw.Connection:

@@ -113,6 +113,7 @@ class Writer:
         self._watch: asyncio.TimerHandle | None = None
         self._wal_pages = 0
         self._checked_pages = 0
+        self._wrote_at = 0.0
         self._last = Logs(
             int(connection.execute(SQL.last_sequence).get), int(connection.execute(SQL.last_news_sequence).get)
         )
@@ -193,7 +194,9 @@ class Writer:
         self._tell(self._deliver, batch, events, news, time.perf_counter() - begun)
         if self._wal_pages - self._checked_pages >= CHECKPOINT_PAGES:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if last:
+        # Questions come many times a second, also to an engine at rest: only what was written counts as work.
+        rests = self._wal_pages and time.monotonic() - self._wrote_at >= self._idle_s
+        if last or rests:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return not (last or self._closed.startswith("the disk"))
 
@@ -318,6 +321,7 @@ class Writer:
         if pages < self._wal_pages:
             self._checked_pages = 0  # the log began anew
         self._wal_pages = pages
+        self._wrote_at = time.monotonic()
         return apsw.SQLITE_OK
 
     def _tell(self, call: Callable[..., None], *args: object) -> None:

@@ -199,6 +199,19 @@ async def test_idle_writer_empties_the_log(rig: Any) -> None:
     assert await writer.run(get("a")) == [(b"v",)]
 
 
+async def test_questions_do_not_keep_the_log_full(rig: Any) -> None:
+    """An engine at rest still asks for what is due many times a second: that is no reason to keep the log."""
+    writer, *_ = rig
+    writer._idle_s = 0.5
+    await writer.run(put("a"))
+
+    async with asyncio.timeout(10):
+        while (await asyncio.to_thread(rig.log.stat)).st_size:
+            await writer.run(get("a"))
+
+    assert await writer.run(get("a")) == [(b"v",)]
+
+
 async def test_queued_writes_are_finished_on_closing(rig: Any) -> None:
     """What was queued before closing is written, what comes after is refused."""
     writer, _, heard, *_ = rig
