@@ -94,6 +94,7 @@ ONE_WRONG = [
         "certificate_names",
     ),
     ("[store]\nkeep_keys_days = 1", "store.keep_keys_days: 1 is too little", "the least is 30"),
+    ("[store]\ncache_mib = 0", "store.cache_mib: 0 is too little", "the least is 1"),
     ("[outbound]\nqueue_size = 0", "outbound.queue_size: 0 is too little", "the least is 1"),
     ("[log]\nlevel = 'loud'", "log.level: 'loud'", "use debug"),
     ("[server", "is not TOML", "correct the line"),
