@@ -100,6 +100,7 @@ ONE_WRONG = [
     ("[[account]]\nid = 'a'\ncarrier = 'x'\ntime_zone = 'Mars/Base'", "account a: time_zone: 'Mars/Base'", "IANA"),
     ("[[account]]\nid = 'a'\ncarrier = 'x'\ntime_zone = ''", "account a: time_zone: ''", "IANA"),
     ("[outbound]\ndivert_wait_s = 0", "outbound.divert_wait_s: 0", "the least is 0.1"),
+    ("[store]\ncache_mib = 0", "store.cache_mib: 0 is too little", "the least is 1"),
     ("[outbound]\nqueue_size = 0", "outbound.queue_size: 0 is too little", "the least is 1"),
     ("[log]\nlevel = 'loud'", "log.level: 'loud'", "use debug"),
     ("[server", "is not TOML", "correct the line"),
