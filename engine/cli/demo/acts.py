@@ -23,7 +23,7 @@ ORDERS = "orders.csv"
 LOST_ANSWERS = 3
 OUTAGE_S = 4.0
 IN_FLIGHT_AT_KILL = 24
-INSIST_S = 20.0
+INSIST_S = 40.0
 LABELS_READ = 40
 SPEED = 15_000.0  # a parcel's days take seconds
 # Shorter than in production, so that the story fits into a minute.
