@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.storm import play
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 KILLS = 12
 SEED = 20261111
