@@ -96,7 +96,7 @@ class OverloadSettings(_Section, frozen=True):
     """What is given up first when there is too much to do, and from when on. Times in seconds, shares of 1."""
 
     enabled: bool = True
-    loop_lag_s: float = 0.25
+    loop_lag_s: float = 0.5
     store_share: float = 0.5
     open_share: float = 0.8
     calls_share: float = 0.7

@@ -193,9 +193,10 @@ async def _lost(w: World) -> None:
 
 
 async def _dead(w: World) -> None:
-    """SF's port is closed: its breaker opens."""
+    """SF's port is closed: its breaker opens, and an order is sent past it."""
     await w.faults("sf", down=True)
     await asyncio.gather(*[w.create(parcel_order(f"dead-{n}", only=["sf"]), deadline_s=0.5) for n in range(7)])
+    await w.create(parcel_order("past-the-dead"))
 
 
 async def _mistakes(w: World, when: str) -> None:

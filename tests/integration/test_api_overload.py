@@ -61,7 +61,7 @@ async def test_each_level_refuses_its_calls_and_no_others(world: World, level: L
     booking = await booked(world.caller(), f"overload-{level}")
     refused = set()
     for method, call in _calls(world, booking).items():
-        world.engine.brownout.level = level  # measured calm would lower it after some seconds
+        world.engine.brownout.level = level  # nothing is measured in this world
         status = await _refusal_of(call())
         if status is not None:
             retry = status.detail(error_details_pb2.RetryInfo).retry_delay
@@ -86,7 +86,7 @@ async def test_a_refused_call_is_not_even_read(world: World) -> None:
 
 async def test_a_late_loop_is_seen_told_and_over_again(tmp_path: Path) -> None:
     """The engine measures itself: it sheds, logs, counts, and serves again after the calm."""
-    overload = {"loop_lag_s": 0.2, "calm_s": 0.1}
+    overload = {"enabled": True, "loop_lag_s": 0.2, "calm_s": 0.1}
     async with running_world(tmp_path, settings={"overload": overload}, carriers=()) as world:
         clock = world.engine.clock
         async with asyncio.timeout(40):

@@ -60,7 +60,7 @@ class Signals(msgspec.Struct, frozen=True):
 class Thresholds(msgspec.Struct, frozen=True):
     """Where level 1 begins for each signal. Lag doubles from level to level; shares rise evenly to FULL at level 4."""
 
-    loop_lag_s: float = 0.25
+    loop_lag_s: float = 0.5
     store_share: float = 0.5
     open_share: float = 0.8
     calls_share: float = 0.7

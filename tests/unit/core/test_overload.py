@@ -31,10 +31,10 @@ class Told:
 
 
 async def test_a_late_loop_raises_the_level() -> None:
-    """More than half a second late, twice within a second: the second level, told once."""
+    """More than a second late, twice within a second: the second level, told once."""
     clock, told, brownout = FakeClock(), Told(), Brownout()
     running = asyncio.create_task(Overload(brownout, Signals, clock, told).run())
-    for lag_s in (0.0, 0.0, 0.6, 0.6):
+    for lag_s in (0.0, 0.0, 1.1, 1.1):
         await clock.settle()
         clock._move_to(clock.monotonic() + 0.05 + lag_s)  # the loop was busy elsewhere: the timer fires late
         await clock.settle()
@@ -49,7 +49,7 @@ def test_one_pause_alone_is_no_overload() -> None:
     """A collection of garbage, a page fault: the second worst of a second counts."""
     brownout, told = Brownout(), Told()
     overload = Overload(brownout, Signals, FakeClock(), told)
-    overload.sample(3.0)
+    overload.sample(6.0)
     for _ in range(30):
         overload.sample(0.0)
 
