@@ -137,7 +137,7 @@ def test_each_alert_fires_on_the_engines_own_metrics(rule: dict[str, Any], fired
 
 def _promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = ["promtool", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def _recorded() -> list[str]:
