@@ -92,7 +92,8 @@ async def _fill(w: World) -> None:
 
 async def _push(w: World, parcels: Sequence[int], event: int) -> None:
     """SF tells one event of each parcel, ten a push as it does."""
-    time = datetime.now(UTC) - timedelta(hours=40) + timedelta(hours=event)
+    # Young enough that no stall rule of the sandbox speaks too: the log holds these news and nothing else.
+    time = datetime.now(UTC) - timedelta(hours=20) + timedelta(hours=event)
     rows = [
         {
             "id": f"{parcel}-{event}",
