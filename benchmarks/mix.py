@@ -1,7 +1,8 @@
 """A day's mix of calls at an engine, sent whether or not answers come: an open loop, as callers in trouble are.
 
 Each kind of call is something that callers do, with the share of a busy hour. Requests are made beforehand and
-sent as bytes, so that the client costs little. What was due and not sent in time counts from when it was due.
+sent as bytes, so that the client costs little. Every call is sent, however long others take; times count from then,
+and how late it was sent is told beside them: that is the client's own fault.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Caller:
         self._booked = deque(order_ids)
         self._ids = _round(order_ids)
         self._run = uuid.uuid4().hex
-        self._count = 0
+        self._count = self._asked = 0
         self._stack = AsyncExitStack()
         self._stubs: dict[str, list[Callable[..., Awaitable[bytes]]]] = {}
 
@@ -89,7 +90,7 @@ class Caller:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    async def call(self, kind: str, due_s: float) -> Call:
+    async def call(self, kind: str, due_s: float, request: bytes = b"") -> Call:
         """One call of a kind, and how it ended."""
         self._count += 1
         started_s = time.perf_counter()
@@ -97,20 +98,30 @@ class Caller:
         try:
             if kind == "pushes":
                 async with asyncio.timeout(DEADLINE_S):
-                    await self._sender.send(next(self._pushes))
+                    await self._push(next(self._pushes))
             else:
                 stub = self._stubs[kind][self._count % CONNECTIONS]
-                answer = await stub(self._request(kind), timeout=DEADLINE_S)
+                if kind == "cancels":
+                    request = order_service_pb2.CancelOrderRequest(order_id=self.new_id()).SerializeToString()
+                answer = await stub(request, timeout=DEADLINE_S)
                 if kind == "bookings":
                     self._remember(answer)
         except TimeoutError:
             code = "DEADLINE_EXCEEDED"
         except grpc.aio.AioRpcError as error:
             code = _refusal(error)
-        return Call(kind, due_s, started_s - due_s, time.perf_counter() - due_s, code)
+        return Call(kind, due_s, started_s - due_s, time.perf_counter() - started_s, code)
 
-    def _request(self, kind: str) -> bytes:
-        return REQUESTS[kind](self)
+    async def _push(self, request: bytes) -> None:
+        try:
+            await self._sender.send(request)
+        except (OSError, EOFError):  # the server hung up on an idle connection in this very moment
+            await self._sender.send(request)
+
+    def request(self, kind: str) -> bytes:
+        """The next one of a kind; empty for a cancel, which is of an order that stands when it is due."""
+        self._asked += 1
+        return REQUESTS[kind](self) if kind in REQUESTS else b""
 
     def _remember(self, answer: bytes) -> None:
         order_id = order_service_pb2.CreateOrderResponse.FromString(answer).order.order_id
@@ -118,7 +129,7 @@ class Caller:
 
     def fresh_order(self) -> Any:
         """An order nobody sent before."""
-        return order(self._run, self._count)
+        return order(self._run, self._asked)
 
     def some_id(self) -> str:
         """Of an order that was booked before the load began."""
@@ -139,7 +150,6 @@ REQUESTS: dict[str, Callable[[Caller], bytes]] = {
     ).SerializeToString(),
     "labels": lambda c: label_service_pb2.GetLabelRequest(order_id=c.some_id()).SerializeToString(),
     "bookings": lambda c: order_service_pb2.CreateOrderRequest(order=c.fresh_order()).SerializeToString(),
-    "cancels": lambda c: order_service_pb2.CancelOrderRequest(order_id=c.new_id()).SerializeToString(),
     "health": lambda c: health_pb2.HealthCheckRequest().SerializeToString(),
 }
 
@@ -156,14 +166,16 @@ def schedule() -> Iterator[str]:
 
 async def open_loop(caller: Caller, rate: float, seconds: float) -> list[Call]:
     """So many calls a second for so long; waits for the answers of all."""
-    kinds, started_s = schedule(), time.perf_counter()
+    kinds = [kind for kind, _ in zip(schedule(), range(int(rate * seconds)), strict=False)]
+    requests = [caller.request(kind) for kind in kinds]
     tasks: list[asyncio.Task[Call]] = []
-    for index in range(int(rate * seconds)):
+    started_s = time.perf_counter()
+    for index, (kind, request) in enumerate(zip(kinds, requests, strict=True)):
         due_s = started_s + index / rate
         wait_s = due_s - time.perf_counter()
         if wait_s > 0 or index % 8 == 0:
             await asyncio.sleep(max(wait_s, 0.0))
-        tasks.append(asyncio.create_task(caller.call(next(kinds), due_s)))
+        tasks.append(asyncio.create_task(caller.call(kind, due_s, request)))
     return list(await asyncio.gather(*tasks))
 
 
@@ -174,7 +186,8 @@ async def closed_loop(caller: Caller, in_flight: int, seconds: float) -> list[Ca
 
     async def work() -> None:
         while (now := time.perf_counter()) < ends_s:
-            done.append(await caller.call(next(kinds), now))
+            kind = next(kinds)
+            done.append(await caller.call(kind, now, caller.request(kind)))
 
     await asyncio.gather(*[work() for _ in range(in_flight)])
     return done
