@@ -21,6 +21,7 @@ from typing import TypeAlias
 import grpc
 
 from engine.clock import Clock
+from engine.core.policy.pressure import Waits
 
 BOOKINGS = "/crossdock.v1.OrderService/CreateOrder"
 OWN_QUEUE = frozenset(
@@ -77,11 +78,14 @@ class Knock:
             self._waited_s[method] = self._clock.monotonic() - sent_at
         return True
 
-    def wait_s(self) -> float:
-        """How long a call waits at the door, at the queue where it waits longest."""
-        now = self._clock.monotonic()
-        under_way = [now - sent_at for sent_at in self._sent_at.values()]
-        return max([*under_way, *self._waited_s.values()], default=0.0)
+    def waits(self) -> Waits:
+        """How long calls wait at the door now."""
+        return Waits(self._wait_s(BOOKINGS), self._wait_s(self._other))
+
+    def _wait_s(self, queue: str) -> float:
+        sent_at = self._sent_at.get(queue)
+        under_way_s = 0.0 if sent_at is None else self._clock.monotonic() - sent_at
+        return max(under_way_s, self._waited_s.get(queue, 0.0))
 
     async def run(self) -> None:
         """Knock until cancelled."""
