@@ -192,6 +192,7 @@ class Metrics:
         self.brownout_pressure("all").set(pressure.on_all)
         self.brownout_pressure("greedy").set(pressure.on_greedy)
         self.door_wait("bookings").set(waits.bookings_s)
+        self.door_wait("tracks").set(waits.tracks_s)
         self.door_wait("others").set(waits.others_s)
 
     # OrdersObserver

@@ -135,7 +135,7 @@ def _reporting() -> Metrics:
 
     def move() -> None:
         metrics.brownout_changed(Reading(Level.EXPORTS, "loop_lag"))
-        metrics.pressed(pressure, Waits(0.3, 0.3))
+        metrics.pressed(pressure, Waits(0.3, 0.3, 0.3))
         metrics.refusal_seconds().observe(0.001)
         metrics.diverted("sf", "zto", Hindrance.QUEUE_WAIT)
         metrics.events_kept("zto", TrackSource.PUSH, new=2, unknown=1)

@@ -28,6 +28,8 @@ PATIENCE_S = 1.0
 """So long the greedy alone must have been pressed as hard as can be, and the wait not fallen, until all are."""
 FOR_GREEDY = 1 / 3
 """Of what is borne at the first level."""
+TRACKS_COUNT = 0.25
+"""So much of the wait of tracks counts when it comes to giving up bookings."""
 LEAST_RATE = 0.02
 """Calls a second by a memory of one; who has not asked for some seconds is no measure for anybody."""
 
@@ -65,15 +67,21 @@ def bearable(wait_s: float, pressure: float) -> float:
 
 
 class Waits(msgspec.Struct, frozen=True):
-    """How long calls wait at the door: bookings, which have a queue of their own, and all others."""
+    """How long calls wait at the door: bookings and tracks, which have queues of their own, and all others."""
 
     bookings_s: float = 0.0
+    tracks_s: float = 0.0
     others_s: float = 0.0
 
     @property
     def longest_s(self) -> float:
         """Where they wait longest."""
-        return max(self.bookings_s, self.others_s)
+        return max(self.bookings_s, self.tracks_s, self.others_s)
+
+    @property
+    def worth_bookings_s(self) -> float:
+        """The wait that counts when it comes to giving up bookings."""
+        return max(self.bookings_s, self.others_s, self.tracks_s * TRACKS_COUNT)
 
 
 NO_WAIT = Waits()
@@ -83,8 +91,8 @@ class Pressure:
     """Two pressures: on all tenants, and before that on those who ask for far more than the others.
 
     While there are such, only they are pressed, until pressing them harder is in vain; they are held to a third of
-    the wait of the first level, since they have no right to make others wait at all. Bookings are given up only for a
-    wait of bookings: a flood of other calls does not go away by that.
+    the wait of the first level, since they have no right to make others wait at all. For a crowd that polls tracks
+    hardly any booking is given up: all tracks are refused before, and then it is up to the crowd.
     """
 
     __slots__ = ("_before", "_in_vain_s", "_seen", "bearable_s", "on_all", "on_greedy")
@@ -100,7 +108,11 @@ class Pressure:
     def update(self, waits: Waits, passed_s: float, *, greedy: bool) -> None:
         """Take in how long calls wait at the door, and whether somebody asks for far more than others."""
         self._seen.append(waits)
-        now = Waits(min(seen.bookings_s for seen in self._seen), min(seen.others_s for seen in self._seen))
+        now = Waits(
+            min(seen.bookings_s for seen in self._seen),
+            min(seen.tracks_s for seen in self._seen),
+            min(seen.others_s for seen in self._seen),
+        )
         before, self._before = self._before, now
         on_all = _next(self.on_all, now, before, passed_s, bearable(self.bearable_s, self.on_all), PATIENT)
         if not greedy:
@@ -116,8 +128,9 @@ class Pressure:
 
 def _next(pressure: float, now: Waits, before: Waits, passed_s: float, bearable_s: float, temper: Temper) -> float:
     by_any = pressed(pressure, now.longest_s, before.longest_s, passed_s, bearable_s, temper)
-    by_bookings = pressed(pressure, now.bookings_s, before.bookings_s, passed_s, bearable_s, temper)
-    return max(by_bookings, min(by_any, float(Level.LABELS)))
+    worth_s, was_worth_s = now.worth_bookings_s, before.worth_bookings_s
+    by_worth = pressed(pressure, worth_s, was_worth_s, passed_s, bearable_s, temper)
+    return max(by_worth, min(by_any, float(Level.LABELS)))
 
 
 def greedy_ones(rates: Mapping[str, float], weights: Mapping[str, int]) -> Set[str]:

@@ -69,7 +69,7 @@ def test_other_signals_count_at_once() -> None:
 def test_a_standing_wait_at_the_door_is_told_and_over_again() -> None:
     """Calls that wait a second for a second raise the level; once they do not it falls by itself."""
     clock, brownout, told, wait_s = FakeClock(), Brownout(), Told(), 1.0
-    overload = Overload(Admission(brownout), Signals, lambda: Waits(wait_s, wait_s), clock, told)
+    overload = Overload(Admission(brownout), Signals, lambda: Waits(wait_s, wait_s, wait_s), clock, told)
     for tick in range(400):
         wait_s = 1.0 if tick < 30 else 0.0
         clock._move_to(clock.monotonic() + 0.05)

@@ -39,7 +39,7 @@ class Hour:
                     self._waiting += 1.0 if let_in else 0.1
             self._waiting = max(self._waiting - self._capacity * TICK_S, 0.0)
             wait_s = self._waiting / self._capacity
-            self.admission.settle(Waits(wait_s, wait_s), self.now)
+            self.admission.settle(Waits(wait_s, wait_s, wait_s), self.now)
         return served, refused
 
 
@@ -102,9 +102,9 @@ def test_refusals_are_spread_evenly() -> None:
         for _ in range(10):
             admission.lets_in("CreateOrder", "shop")
         admission.pressure.on_all = 3.5
-        admission.settle(Waits(1.2, 1.2), tick * TICK_S)
+        admission.settle(Waits(1.2, 1.2, 1.2), tick * TICK_S)
         admission.pressure.on_all = 3.5
-    admission.settle(Waits(1.2, 1.2), 11.0)
+    admission.settle(Waits(1.2, 1.2, 1.2), 11.0)
     answers = [admission.lets_in("CreateOrder", "shop") for _ in range(40)]
 
     assert 15 <= sum(answers) <= 25
@@ -114,8 +114,8 @@ def test_refusals_are_spread_evenly() -> None:
 def test_two_settlements_at_one_time_are_one() -> None:
     """Nothing has passed."""
     admission = Admission(Brownout())
-    admission.settle(Waits(5.0, 5.0), 1.0)
+    admission.settle(Waits(5.0, 5.0, 5.0), 1.0)
     before = admission.pressure.on_all
-    admission.settle(Waits(5.0, 5.0), 1.0)
+    admission.settle(Waits(5.0, 5.0, 5.0), 1.0)
 
     assert admission.pressure.on_all == before

@@ -17,7 +17,7 @@ def _after(waits_s: list[float], *, greedy: bool = False, pressure: Pressure | N
     """A pressure that has seen these waits, twenty a second."""
     found = pressure or Pressure(0.15)
     for wait_s in waits_s:
-        found.update(Waits(wait_s, wait_s), TICK_S, greedy=greedy)
+        found.update(Waits(wait_s, wait_s, wait_s), TICK_S, greedy=greedy)
     return found
 
 
@@ -88,16 +88,16 @@ def test_the_greedy_are_pressed_sooner_and_for_a_shorter_wait() -> None:
 
 
 @pytest.mark.parametrize("greedy", [False, True])
-def test_bookings_are_given_up_only_for_a_wait_of_bookings(greedy: bool) -> None:
-    """They have a queue of their own: a flood of other calls is not cured by refusing them."""
+def test_for_a_crowd_that_polls_tracks_no_booking_is_given_up(greedy: bool) -> None:
+    """Tracks have a queue of their own, and all of them are refused before; what waits elsewhere counts in full."""
     pressure = Pressure(0.15)
     for _ in range(600):
-        pressure.update(Waits(bookings_s=0.04, others_s=9.0), TICK_S, greedy=greedy)
-    by_others = pressure.on_all
+        pressure.update(Waits(bookings_s=0.04, tracks_s=4.0, others_s=0.1), TICK_S, greedy=greedy)
+    by_tracks = pressure.on_all
     for _ in range(600):
-        pressure.update(Waits(bookings_s=9.0, others_s=0.0), TICK_S, greedy=greedy)
+        pressure.update(Waits(others_s=9.0), TICK_S, greedy=greedy)
 
-    assert by_others == 3.0
+    assert by_tracks == 3.0
     assert pressure.on_all == MOST
 
 
