@@ -12,7 +12,7 @@ from crossdock_sdk import Manifest, PushRequest
 from engine.api import validation
 from engine.api.convert.tracks import MILESTONES_READ, STATUSES_READ, Answers, write_guess, write_news
 from engine.api.gate import Caller, current, status_or_defect
-from engine.core.errors import WatcherTooSlow
+from engine.api.watching import SLOW_READER_S, tell
 from engine.core.policy.recognition import normalise, recognise
 from engine.core.policy.track_records import LoadedTrack
 from engine.core.pushes import Pushes
@@ -20,9 +20,6 @@ from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Checkpoint, TrackFilter, Watch
 
 pb = track_service_pb2
-
-SLOW_READER_S = 60.0
-"""A watcher whose connection takes nothing for so long is cut; it resumes from its cursor."""
 
 
 class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
@@ -93,11 +90,7 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
             message = pb.WatchTracksResponse(cursor=str(seen.sequence))
             if not isinstance(seen, Checkpoint):
                 message.news.CopyFrom(write_news(seen.news))
-            try:
-                async with asyncio.timeout(self._slow_reader_s):
-                    await context.write(message)
-            except TimeoutError as error:
-                raise WatcherTooSlow(cursor) from error
+            await tell(context, message, cursor=cursor, slow_reader_s=self._slow_reader_s)
             cursor = message.cursor
 
     async def RecognizeCarrier(
