@@ -18,7 +18,7 @@ class Gate:
     """What one operation of one account may do now."""
 
     __slots__ = (
-        "_earliest", "_newest", "_oldest", "in_flight", "limit", "mean_s",
+        "_earliest", "_full", "_newest", "_oldest", "in_flight", "limit", "mean_s",
         "operation", "promised", "queue", "rate", "rules",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Gate:
         self._earliest = NEVER
         self._oldest = NEVER
         self._newest = NEVER
+        self._full = -NEVER  # when the last full call left
 
     def push(self, job: Job) -> None:
         """Queue a job."""
@@ -61,6 +62,8 @@ class Gate:
         """The jobs of the next call; the caller has made sure that the gate is ready."""
         count = min(len(self.queue), self.limit.batch)
         jobs = [self.queue.pop() for _ in range(count)]
+        if count == self.limit.batch:
+            self._full = now
         if 0 < len(self.queue) < self.limit.batch:
             # Those left behind wait for company from now on, but for nobody's deadline.
             self._oldest = now
@@ -79,6 +82,7 @@ class Gate:
             newest_s=self._newest,
             deadline_s=self._earliest,
             now=now,
+            full_s=self._full,
         )
         return max(due, self.rate.wait_s(now))
 

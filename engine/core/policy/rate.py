@@ -18,7 +18,8 @@ from engine.core.policy.pace import Pace
 
 MIN_RATE_PER_S = 0.1  # a learned rate never falls below a call in ten seconds, or it could never learn again
 MIN_SHARE = 0.05  # nor below this share of a configured rate that is slow itself
-USED_SHARE = 0.7  # of the rate in the last second: less says nothing about what the carrier takes
+USED_SHARE = 0.9  # of the rate in the last second, give or take a call: less proves nothing about more
+NEAR_SHARE = 0.7  # of the rate in the last second: an objection to less is none to the rate
 PAUSE_S = 1.0  # after an objection out of the blue: the seconds in which carriers count pass first
 MINUTE_S = 60
 _EPSILON_S = 1e-9  # a caller who waited exactly as told must not be sent away by a rounding error
@@ -115,7 +116,7 @@ class Gcra:
             return
         floor = self._floor()
         seen = max(self._observed(now), floor)
-        base = seen if rate is None else rate if seen >= USED_SHARE * rate else max(seen, rate * 0.5)
+        base = seen if rate is None else rate if seen >= NEAR_SHARE * rate else max(seen, rate * 0.5)
         if estimate.objected(now, base, floor) >= FIRST_CUT:
             self._pace.hold(now + PAUSE_S)
 
@@ -123,7 +124,7 @@ class Gcra:
         """The carrier was content: regain a little, up to the configured rate."""
         rate = self._estimate.rate_per_s
         if rate is not None:
-            self._estimate.content(now, in_use=self._observed(now) >= USED_SHARE * rate, ceiling=self._ceiling)
+            self._estimate.content(now, in_use=self._observed(now) + 1 >= USED_SHARE * rate, ceiling=self._ceiling)
 
     def used_share(self, now: float) -> float | None:
         """Calls of the last minute as a share of what the rate in force allows in one; None while unlimited."""

@@ -71,6 +71,18 @@ async def test_items_that_keep_coming_share_a_call() -> None:
     assert [len(sent.split(",")) for sent in scene.transport.sent] == [17, 7]
 
 
+async def test_what_a_full_call_leaves_behind_waits_for_the_rest_of_its_crowd() -> None:
+    """Sixty, and after a pause forty more: two full calls, not one full and two half empty."""
+    async with yard(find=FIFTY) as scene:
+        tasks = [scene.start("find", f"R{n}") for n in range(60)]
+        await scene.clock.settle(0.05)
+        tasks += [scene.start("find", f"S{n}") for n in range(40)]
+        await scene.clock.settle()
+        await asyncio.gather(*tasks)
+
+    assert [len(sent.split(",")) for sent in scene.transport.sent] == [50, 50]
+
+
 async def test_a_near_deadline_sends_a_batch_early() -> None:
     """Nobody waits for company past the time the call itself needs."""
     async with yard(find=FIFTY) as scene:

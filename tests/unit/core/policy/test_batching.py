@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,16 @@ def test_a_batch_leaves_when_full_old_or_urgent(
     due = due_in_s(RULES, count=count, oldest_s=oldest_s, newest_s=newest_s, deadline_s=deadline_s, now=100.0)
 
     assert due == pytest.approx(expected)
+
+
+def test_what_a_full_call_left_behind_waits_for_the_rest_of_its_crowd() -> None:
+    """A tenth of a second from its leaving, never longer; and not past a deadline."""
+    due = partial(due_in_s, RULES, count=4, newest_s=100.0, now=100.0)
+
+    assert due(oldest_s=100.0, deadline_s=200.0, full_s=100.0) == pytest.approx(0.1)
+    assert due(oldest_s=99.95, deadline_s=200.0, full_s=99.99) == pytest.approx(0.05)
+    assert due(oldest_s=100.0, deadline_s=200.0, full_s=99.9) == pytest.approx(0.02)
+    assert due(oldest_s=100.0, deadline_s=101.03, full_s=100.0) == pytest.approx(0.03)
 
 
 def test_single_calls_never_wait_for_company() -> None:

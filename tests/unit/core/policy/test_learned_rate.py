@@ -141,6 +141,17 @@ def test_a_rate_nobody_uses_stays() -> None:
     assert gcra.rate_per_s == pytest.approx(20.0)
 
 
+def test_a_rate_grows_no_further_than_it_is_used() -> None:
+    """Fifteen calls a second say nothing about twenty."""
+    gcra, now = learned(10.0, knee=10.5), 100.0
+    while now < 400.0:
+        now += max(gcra.wait_s(now), 1 / 15)
+        gcra.take(now)
+        gcra.succeeded(now)
+
+    assert 15.0 < (gcra.rate_per_s or 0.0) < 19.0
+
+
 def test_a_touch_costs_little_and_an_objection_out_of_the_blue_much() -> None:
     """At the known limit one or two per cent; far below it as much as the first time, and a second of silence."""
     near, far = used_up(learned(20.0, knee=20.5), 20), used_up(learned(20.0, knee=40.0), 20)
