@@ -7,7 +7,7 @@
          |________/
               cut      _way_s of use        time in which the rate was used
 
-An objection out of the blue costs much, one at the edge of what was known as much as the share of calls it refuses.
+An objection out of the blue costs much, one at the edge of what was known little, unless others follow.
 What the carrier objected to is remembered as the knee: the rate returns to it on a cubic, stays near it for long, and
 only then asks whether there is more. So a steady limit is nearly all used and rarely touched, and a raised one is found
 in minutes. A rate nobody uses proves nothing: time counts while it is used. Pure; times are monotonic seconds.
@@ -23,12 +23,12 @@ LEAST_CUT = 0.015
 """Share given up when a known limit was touched."""
 DEEP_S = 15.0
 """Seconds of use from a deep cut back to the knee."""
-TOUCH_CALLS = 300
+TOUCH_CALLS = 250
 """Calls from a touch back to the knee: about one refused call in each round keeps them below half a per cent."""
 SHORTEST_S, LONGEST_S = 5.0, 120.0
 """Bounds of that way for fast and for slow rates."""
 CALM_S = 4.0
-"""Seconds whose refused calls are counted: as large a share of all as they are is given up."""
+"""Seconds whose objections are counted: as large a share of the calls as they are is given up."""
 NEAR_SHARE = 0.9
 """Of the knee: an objection this near confirms it, give or take; one below says that the limit has fallen."""
 
@@ -37,7 +37,7 @@ class Estimate:
     """The learned rate; None until the carrier objects for the first time."""
 
     __slots__ = (
-        "_content_at", "_refused", "_start", "_used_s", "_way_s", "knee_per_s", "rate_per_s", "tightened_at",
+        "_content_at", "_objections", "_start", "_used_s", "_way_s", "knee_per_s", "rate_per_s", "tightened_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,20 +48,17 @@ class Estimate:
         self._way_s = DEEP_S
         self._used_s = 0.0
         self._content_at = float("-inf")
-        self._refused: deque[float] = deque(maxlen=64)  # when, newest last
-
-    def refused(self, now: float) -> None:
-        """A call was refused, whenever it was sent."""
-        self._refused.append(now)
+        self._objections: deque[float] = deque(maxlen=64)  # when, newest last
 
     def objected(self, now: float, base: float, floor: float) -> float:
         """The carrier objected at `base` a second: fall at once, never below `floor`. Answers the share given up."""
+        self._objections.append(now)
         known = self.knee_per_s
         is_touch = bool(known) and base >= NEAR_SHARE * known
         cut = FIRST_CUT
         if is_touch:
-            refused = sum(at > now - CALM_S for at in self._refused)
-            cut = min(max(LEAST_CUT, (refused - 1) / (base * CALM_S)), FIRST_CUT)
+            lately = sum(at > now - CALM_S for at in self._objections)
+            cut = min(max(LEAST_CUT, (lately - 1) / (base * CALM_S)), FIRST_CUT)
         # One mishap on the way may have made the carrier object a little early: half of what was known stays.
         knee = (base + known) / 2 if cut == LEAST_CUT and base < known else base
         self._begin(max(base * (1 - cut), floor), knee, is_deep=cut > LEAST_CUT)

@@ -111,7 +111,6 @@ class Gcra:
         if retry_after_s is not None and retry_after_s > 0:
             self._blocked_until = max(self._blocked_until, now + retry_after_s)
         estimate, rate = self._estimate, self.rate_per_s
-        estimate.refused(now)
         if sent_at is not None and sent_at < estimate.tightened_at:
             return
         floor = self._floor()
