@@ -119,7 +119,7 @@ async def run(orders: int, rounds: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         async with running_sandbox(folder / "engine", carriers=("sf",)) as sandbox:
-            bare = await _start_bare(sandbox, folder)
+            bare = await start_bare(sandbox, folder)
             try:
                 for _ in range(rounds):
                     for load in LOADS:
@@ -135,7 +135,7 @@ async def run(orders: int, rounds: int) -> dict[str, dict[str, float]]:
     return {name: {key: statistics.median(r[key] for r in rows) for key in rows[0]} for name, rows in results.items()}
 
 
-async def _start_bare(sandbox: Sandbox, folder: Path) -> tuple[str, asyncio.subprocess.Process]:
+async def start_bare(sandbox: Sandbox, folder: Path) -> tuple[str, asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

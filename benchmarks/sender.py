@@ -25,6 +25,11 @@ class Line(asyncio.Protocol):
         self._transport.write(request)
         return self._waiting
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
     def close(self) -> None:
         """Hang up."""
         if self._transport is not None:
@@ -77,8 +82,16 @@ class Sender:
     async def send(self, request: bytes) -> None:
         """Send one; fails unless it is answered with 200."""
         line = await self._free.get()
-        status = await line.send(request)
-        self._free.put_nowait(line)
+        try:
+            if line.is_closed:  # idle for so long that the server hung up
+                _, line = await asyncio.get_running_loop().create_connection(Line, "127.0.0.1", self._port)
+                self._all.append(line)
+            status = await line.send(request)
+        except BaseException:
+            line.close()  # what is still to come is no answer to the next
+            raise
+        finally:
+            self._free.put_nowait(line)
         assert status == 200, status
 
     async def send_all(self, requests: Sequence[bytes]) -> None:

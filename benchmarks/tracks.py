@@ -87,7 +87,7 @@ async def reads(sandbox: Sandbox, count: int, rounds: int) -> tuple[dict[str, di
         answer = await track_service_pb2_grpc.TrackServiceStub(channel).GetTrack(question("zto", numbers[0]))
     requests = [question("zto", numbers[index % PARCELS]) for index in range(count)]
     rows: dict[str, list[dict[str, float]]] = {"bare": [], "engine": []}
-    port, bare = await _start_bare(answer)
+    port, bare = await start_bare(answer)
     try:
         for _ in range(rounds):
             rows["bare"].append(await read(f"127.0.0.1:{port}", bare.pid, requests))
@@ -148,7 +148,7 @@ async def _asked(sandbox: Sandbox, carrier: str) -> int:
     return int(stats["calls"].get("track", 0))
 
 
-async def _start_bare(answer: pb.GetTrackResponse) -> tuple[int, asyncio.subprocess.Process]:
+async def start_bare(answer: pb.GetTrackResponse) -> tuple[int, asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.bare_tracks", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

@@ -22,6 +22,7 @@ from engine.api.convert.return_rules import CelReturnRules
 from engine.api.convert.rules import CelRules
 from engine.api.convert.stall_rules import CelStallRules
 from engine.api.gate import Gate
+from engine.api.knock import Knock
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
 from engine.api.returns import ReturnServicer
@@ -37,6 +38,7 @@ from engine.core.labels import Labels
 from engine.core.orders import Orders
 from engine.core.overload import Overload
 from engine.core.poison import Poison
+from engine.core.policy.admission import Admission
 from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.brownout import Signals, share_of
 from engine.core.pushes import Pushes
@@ -89,6 +91,7 @@ class Engine:
         self._registry = registry
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        weights = {t.name: t.weight for t in settings.tenant}
         self.accounts = accounts_of(settings, registry)
         self.outbound = Outbound(
             self.accounts,
@@ -107,7 +110,7 @@ class Engine:
                 drain_s=0.0,
                 breaker=BreakerRules(open_s=settings.outbound.breaker_open_s),
                 failback=failback_of(settings),
-                tenant_weights={t.name: t.weight for t in settings.tenant},
+                tenant_weights=weights,
             ),
         )
         prices = LivePrices(self.outbound, registry.carriers, clock, keep_s=settings.booking.price_cache_s)
@@ -123,7 +126,8 @@ class Engine:
         )
         self._return_rules = CelReturnRules(settings.return_rule)
         rules = stall_rules_of(settings)
-        self.brownout = brownout_of(settings)
+        self.admission = Admission(brownout_of(settings), weights)
+        self.brownout = self.admission.brownout
         self.stalls = Stalls(store=store, rules=rules, judge=CelStallRules(rules), clock=clock, observer=metrics)
         self.watch = Watch(store)
         self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
@@ -171,10 +175,7 @@ class Engine:
             )
             pushes = await self._pushes(booker, tracks)
             returning = Returning(
-                store=self.store,
-                orders=orders,
-                clock=self.clock,
-                hand_over_days=settings.returns.hand_over_days,
+                store=self.store, orders=orders, clock=self.clock, hand_over_days=settings.returns.hand_over_days
             )
             gate = Gate(
                 tenants_of(settings),
@@ -182,7 +183,8 @@ class Engine:
                 default_deadline_s=settings.server.default_deadline_s,
                 longest_deadline_s=settings.server.longest_deadline_s,
                 max_calls=settings.server.max_concurrent_calls,
-                brownout=self.brownout,
+                admission=self.admission,
+                knock=Knock(self.clock) if self.brownout.enabled else None,
             )
             slow_s = settings.server.slow_watcher_s
             grpc_server = GrpcServer(
@@ -194,7 +196,7 @@ class Engine:
                 ReturnServicer(self._returns(orders, returning)),
             )
             web = self._ingress(pushes, gate)
-            self._observe(booker)
+            self._observe(booker, gate)
             await self._listen(grpc_server, web)
             background = self._background(booker, tracks, returning, web, gate)
             logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
@@ -268,25 +270,23 @@ class Engine:
         )
 
     def _ingress(self, pushes: Pushes, gate: Gate) -> IngressServer:
-        def not_ready() -> str:
-            return "draining" if gate.draining else ""
-
         settings = self.settings.ingress
         app = ingress(
             pushes,
             self.metrics,
-            not_ready,
+            lambda: "draining" if gate.draining else "",
             max_body_bytes=settings.max_body_bytes,
             public_metrics=settings.allow_public_metrics,
         )
         return IngressServer(app, *split_listen(settings.listen))
 
-    def _observe(self, booker: Booker) -> None:
+    def _observe(self, booker: Booker, gate: Gate) -> None:
         def refresh() -> None:
             self.metrics.lane_snapshots(self.outbound.snapshots())
             self.metrics.orders_open().set(booker.open_count)
             self.metrics.watchers().set(self.watch.watcher_count)
             self.metrics.tasks().set(len(asyncio.all_tasks()))
+            self.metrics.pressed(self.admission.pressure, gate.door_wait_s())
 
         self.metrics.before_scrape.append(refresh)
 
@@ -297,6 +297,7 @@ class Engine:
 
         def busy() -> Signals:
             return Signals(
+                door_wait_s=gate.door_wait_s(),
                 store_share=self.store.write_load(),
                 open_share=share_of(booker.open_count, most_open),
                 calls_share=gate.load,
@@ -319,7 +320,8 @@ class Engine:
             follow(self.store, tracks, self.clock, failure_log("following")),
             returning.run(self._tenants, failure_log("returning")),
             self.stalls.run(failure_log("stall checks")),
-            Overload(self.brownout, busy, self.clock, OverloadReport(self.metrics)).run(),
+            Overload(self.admission, busy, self.clock, OverloadReport(self.metrics)).run(),
+            gate.measure(),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]
 

@@ -97,6 +97,7 @@ class OverloadSettings(_Section, frozen=True):
 
     enabled: bool = True
     loop_lag_s: float = 0.5
+    door_wait_s: float = 0.15
     store_share: float = 0.5
     open_share: float = 0.8
     calls_share: float = 0.7

@@ -157,6 +157,7 @@ def _number_problems(settings: Settings) -> list[str]:
         ("store.cache_mib", settings.store.cache_mib, 1),
         ("returns.hand_over_days", settings.returns.hand_over_days, 1 / 24),
         ("overload.loop_lag_s", settings.overload.loop_lag_s, 0.01),
+        ("overload.door_wait_s", settings.overload.door_wait_s, 0.01),
         ("overload.calm_s", settings.overload.calm_s, 0.1),
         ("outbound.divert_wait_s", settings.outbound.divert_wait_s, 0.1),
         ("outbound.failback_step_s", settings.outbound.failback_step_s, 0),

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.brownout import Reading
+from engine.core.policy.pressure import Pressure
 from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
@@ -23,6 +24,7 @@ from engine.outbound.operations import OperationClass
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+REFUSALS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -70,6 +72,15 @@ class Metrics:
         self.tasks = self._gauge("tasks", "Coroutines under way in the engine's event loop.")
         self.brownout_level = self._gauge("brownout_level", "What is given up under overload: 0 nothing, 4 bookings.")
         self.brownout_changes = self._counter("brownout_changes_total", "Changes of that level.", "level", "cause")
+        self.brownout_pressure = self._gauge(
+            "brownout_pressure", "How hard calls press, in levels, on all tenants or on greedy ones.", "on"
+        )
+        self.door_wait = self._gauge("door_wait_seconds", "How long calls wait until the engine sees them.")
+        self.refusal_seconds = self._histogram(
+            "grpc_refusal_duration_seconds",
+            "From a call's arrival here to its refusal for overload.",
+            REFUSALS,
+        )
         self.watchers = self._gauge("watchers", "Open watch streams.")
         self.pushes = self._counter("pushes_total", "Carrier pushes by outcome.", "carrier", "outcome")
 
@@ -175,6 +186,12 @@ class Metrics:
         """See OverloadObserver."""
         self.brownout_level().set(reading.level)
         self.brownout_changes(str(int(reading.level)), reading.signal).inc()
+
+    def pressed(self, pressure: Pressure, door_wait_s: float) -> None:
+        """How hard the engine is pressed now."""
+        self.brownout_pressure("all").set(pressure.on_all)
+        self.brownout_pressure("greedy").set(pressure.on_greedy)
+        self.door_wait().set(door_wait_s)
 
     # OrdersObserver
 

@@ -128,7 +128,14 @@ def brownout_of(settings: Settings) -> Brownout:
     """From when on what is given up."""
     given = settings.overload
     return Brownout(
-        Thresholds(given.loop_lag_s, given.store_share, given.open_share, given.calls_share, given.calm_s),
+        Thresholds(
+            loop_lag_s=given.loop_lag_s,
+            door_wait_s=given.door_wait_s,
+            store_share=given.store_share,
+            open_share=given.open_share,
+            calls_share=given.calls_share,
+            calm_s=given.calm_s,
+        ),
         enabled=given.enabled,
     )
 

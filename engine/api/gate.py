@@ -22,7 +22,9 @@ from google.rpc import status_pb2
 
 from crossdock_sdk import Party
 from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
+from engine.api.knock import HEARD, Knock
 from engine.core.errors import Overloaded
+from engine.core.policy.admission import Admission
 from engine.core.policy.brownout import ESSENTIAL, Brownout, share_of
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import Tenant
@@ -37,10 +39,6 @@ CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
 REFUSAL_TAKEN_WITHIN_S = 1.0
 """A reader that takes nothing does not take the status either. gRPC keeps it for whenever it reads on; the call no
 longer counts, or readers that stall would use up `server.max_concurrent_calls`."""
-_UNREADABLE = object()
-"""Stands for a request that is no message of its method."""
-_GIVEN_UP = object()
-"""Stands for a request that was not even read, since its kind of work is given up for now."""
 SPARE = 2
 """Essential calls may be so many times as many as all others, so that a flood does not lock them out."""
 RETRY_S = 1.0
@@ -98,7 +96,8 @@ class Gate(grpc.aio.ServerInterceptor):
         default_deadline_s: float,
         longest_deadline_s: float,
         max_calls: int,
-        brownout: Brownout | None = None,
+        admission: Admission | None = None,
+        knock: Knock | None = None,
     ) -> None:
         self._tenants = tenants
         self._metrics = metrics
@@ -106,8 +105,10 @@ class Gate(grpc.aio.ServerInterceptor):
         self._longest_s = longest_deadline_s
         self._max_calls = max_calls
         self._open = 0
-        self._brownout = brownout or Brownout(enabled=False)
+        self._admission = admission or Admission(Brownout(enabled=False))
+        self.knock = knock
         self._overloaded = Overloaded(RETRY_S, "has too much to do for calls of this kind")
+        self._overloaded_status = status_or_defect("", self._overloaded)
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self.draining = False
 
@@ -116,6 +117,15 @@ class Gate(grpc.aio.ServerInterceptor):
         """How many of the calls that may be under way are."""
         return share_of(self._open, self._max_calls)
 
+    def door_wait_s(self) -> float:
+        """How long calls wait until they get here."""
+        return self.knock.wait_s() if self.knock else 0.0
+
+    async def measure(self) -> None:
+        """Find that out until cancelled."""
+        if self.knock is not None:
+            await self.knock.run()
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
@@ -123,6 +133,8 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wrap a method's handler, once per method."""
         method = handler_call_details.method
+        if self.knock is not None and self.knock.hears(method, handler_call_details.invocation_metadata):
+            return HEARD
         wrapped = self._wrapped.get(method)
         if wrapped is None:
             handler = await continuation(handler_call_details)
@@ -132,48 +144,33 @@ class Gate(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
-        serializers = {
-            "request_deserializer": self._decoder(method, handler),
-            "response_serializer": handler.response_serializer,
-        }
+        # Without a deserializer gRPC hands over bytes: what is refused is never read. And it would answer an exception
+        # there with UNKNOWN and a traceback in the log, before we know who calls.
+        read, write = _reader(handler), handler.response_serializer
         if not handler.response_streaming:
-            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **serializers)
+            inner = self._unary(method, read, handler.unary_unary)
+            return grpc.unary_unary_rpc_method_handler(inner, response_serializer=write)
         if handler.request_streaming:
             inner = self._stream(
-                method, lambda requests, context: handler.stream_stream(_all_readable(requests), context)
+                method, lambda requests, context: handler.stream_stream(_all_read(read, requests), context)
             )
-            return grpc.stream_stream_rpc_method_handler(inner, **serializers)
-        inner = self._stream(method, lambda request, context: handler.unary_stream(_readable(request), context))
-        return grpc.unary_stream_rpc_method_handler(inner, **serializers)
+            return grpc.stream_stream_rpc_method_handler(inner, response_serializer=write)
+        inner = self._stream(method, lambda request, context: handler.unary_stream(read(request), context))
+        return grpc.unary_stream_rpc_method_handler(inner, response_serializer=write)
 
-    def _decoder(self, method: str, handler: Any) -> Callable[[bytes], Any]:
-        """gRPC answers an exception here with UNKNOWN and a traceback in the log, before we know who calls.
-
-        Of a stream each message comes this way; those of a stream that was let in are read.
-        """
-        deserialize, is_stream = handler.request_deserializer, handler.request_streaming
-
-        def decode(data: bytes) -> Any:
-            if not is_stream and self._brownout.gives_up(method):
-                return _GIVEN_UP
-            try:
-                return deserialize(data)
-            except DecodeError:
-                return _UNREADABLE
-
-        return decode
-
-    def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    def _unary(
+        self, method: str, read: Callable[[bytes], Any], behaviour: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]:
+        async def call(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
             open_calls = self._metrics.grpc_open(method)
             open_calls.inc()
             self._open += 1
-            code = "OK"
+            code, told = "OK", True
             try:
-                caller = self._enter(method, request, context)
+                caller = self._enter(method, context)
                 async with asyncio.timeout(caller.deadline_s + ANSWER_MARGIN_S):
-                    return await behaviour(_readable(request), context)
+                    return await behaviour(read(request), context)
             except TimeoutError:
                 code = "DEADLINE_EXCEEDED"
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed; what was accepted goes on")
@@ -181,13 +178,14 @@ class Gate(grpc.aio.ServerInterceptor):
                 code = "CANCELLED"
                 raise
             except Exception as error:
-                status = status_or_defect(method, error)
+                told = error is not self._overloaded  # the log would not hold them all
+                status = self._status_of(method, error, started)
                 code = _code_name(status.code)
                 await abort(context, status)
             finally:
                 open_calls.dec()
                 self._open -= 1
-                self._count(method, code, started)
+                self._count(method, code, started, told=told)
 
         return call
 
@@ -197,9 +195,9 @@ class Gate(grpc.aio.ServerInterceptor):
             open_calls = self._metrics.grpc_open(method)
             open_calls.inc()
             self._open += 1
-            code = "OK"
+            code, told = "OK", True
             try:
-                self._enter(method, request, context)
+                self._enter(method, context)
                 answers: AsyncIterator[Any] | Awaitable[None] = behaviour(request, context)
                 if isinstance(answers, AsyncIterator):
                     async for answer in answers:
@@ -214,7 +212,8 @@ class Gate(grpc.aio.ServerInterceptor):
                 code = "CANCELLED"
                 raise asyncio.CancelledError from error
             except Exception as error:
-                status = status_or_defect(method, _first(error))
+                told = error is not self._overloaded
+                status = self._status_of(method, _first(error), started)
                 code = _code_name(status.code)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REFUSAL_TAKEN_WITHIN_S):
@@ -222,19 +221,21 @@ class Gate(grpc.aio.ServerInterceptor):
             finally:
                 open_calls.dec()
                 self._open -= 1
-                self._count(method, code, started)
+                self._count(method, code, started, told=told)
 
         return call
 
-    def _enter(self, method: str, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+    def _enter(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
         if self.draining:
             raise Draining("the engine is shutting down; try again in a moment or at another instance")
-        if request is _GIVEN_UP or self._brownout.gives_up(method):
+        if self._admission.brownout.gives_up(method):
             raise self._overloaded
         if self._open > self._max_calls * (SPARE if method in ESSENTIAL else 1):
             raise TooManyCalls(f"the engine serves {self._max_calls} calls at once already; try again in a moment")
         metadata = dict(context.invocation_metadata() or ())
         tenant = self._tenants.find(metadata, context)
+        if not self._admission.lets_in(method, tenant):
+            raise self._overloaded
         remaining = context.time_remaining()
         # gRPC tells a huge number when the client set no deadline.
         asked = self._default_s if remaining is None or remaining > 1e6 else min(remaining, self._longest_s)
@@ -242,24 +243,36 @@ class Gate(grpc.aio.ServerInterceptor):
         current.set(caller)
         return caller
 
-    def _count(self, method: str, code: str, started: float) -> None:
+    def _status_of(self, method: str, error: BaseException, started: float) -> status_pb2.Status:
+        if error is self._overloaded:
+            self._metrics.refusal_seconds().observe(time.perf_counter() - started)
+            return self._overloaded_status  # made once: what is refused costs as little as can be
+        return status_or_defect(method, error)
+
+    def _count(self, method: str, code: str, started: float, *, told: bool) -> None:
         seconds = time.perf_counter() - started
         self._metrics.grpc_calls(method, code).inc()
         self._metrics.grpc_seconds(method).observe(seconds)
-        if code not in ("OK", "CANCELLED") and not self._brownout.gives_up(method):
+        if told and code not in ("OK", "CANCELLED"):
             logger().info("call refused", method=method, code=code, seconds=round(seconds, 4))
 
 
-def _readable(request: Any) -> Any:
-    if request is _UNREADABLE:
-        remedy = "use stubs generated from the contract; texts must be UTF-8"
-        raise RequestInvalid([FieldViolation("request", "is no message of this method", remedy)])
-    return request
+def _reader(handler: Any) -> Callable[[bytes], Any]:
+    deserialize = handler.request_deserializer
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError as error:
+            remedy = "use stubs generated from the contract; texts must be UTF-8"
+            raise RequestInvalid([FieldViolation("request", "is no message of this method", remedy)]) from error
+
+    return read
 
 
-async def _all_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _all_read(read: Callable[[bytes], Any], requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     async for request in requests:
-        yield _readable(request)
+        yield read(request)
 
 
 def status_or_defect(method: str, error: BaseException) -> status_pb2.Status:

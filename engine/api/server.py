@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,12 +22,14 @@ from crossdock.v1 import (
     track_service_pb2_grpc,
 )
 from engine.api.gate import Gate
+from engine.api.knock import OWN_QUEUE, Knock
 from engine.api.labels import LabelServicer
 from engine.api.orders import OrderServicer
 from engine.api.reflection import SymbolPool
 from engine.api.returns import ReturnServicer
 from engine.api.tracks import TrackServicer
 from engine.config import ServerSettings
+from engine.log import logger
 
 LARGEST_REQUEST = 1024 * 1024
 LARGEST_ANSWER = 10 * 1024 * 1024
@@ -51,17 +53,21 @@ CHANNEL_OPTIONS = (
 
 
 class _ByName:
-    """Gives a server its handlers for look-up by name only.
+    """Gives a server its handlers for look-up by name, all but those with a queue of their own.
 
     grpc.aio waits for each registered method with a task of its own and, at every call, for all these tasks anew:
     with our two dozen methods a twenty-fifth of a booking's whole CPU.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
         self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
 
-    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """Nothing: they are known by name."""
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Register what must not wait behind others; the rest is known by name."""
+        own = {name: handler for name, handler in handlers.items() if f"/{service}/{name}" in OWN_QUEUE}
+        if own:
+            self._server.add_registered_method_handlers(service, own)
 
 
 class GrpcServer:
@@ -116,6 +122,8 @@ class GrpcServer:
                 self.port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
             raise OSError(f"server.listen: cannot listen on {listen}; is another engine running there?") from error
+        if self._gate.knock is not None:
+            self._open_for_knocks(self._gate.knock)
         await self._server.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
@@ -128,6 +136,14 @@ class GrpcServer:
         """Second stage: let calls under way end for `grace_s`, then cut them."""
         await self._server.stop(grace_s)
         await self._orders.aclose()
+
+    def _open_for_knocks(self, knock: Knock) -> None:
+        try:
+            self._server.add_insecure_port(knock.open())
+        except (OSError, RuntimeError) as error:
+            logger().warning(
+                "no socket to knock at", remedy="make the folder of temporary files writable", cause=str(error)
+            )
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         await asyncio.gather(*[self._health.set(name, status) for name in ("", *self._services)])

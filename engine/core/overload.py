@@ -1,4 +1,4 @@
-"""Measures how busy the engine is and sets the brownout level. The shell around `policy.brownout`."""
+"""Measures how busy the engine is and sets what is given up. The shell around `policy.brownout` and `.admission`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from engine.clock import Clock
-from engine.core.policy.brownout import Brownout, Reading, Signals
+from engine.core.policy.admission import Admission
+from engine.core.policy.brownout import Reading, Signals
 
 PERIOD_S = 0.05
 SAMPLES = 20
@@ -27,9 +28,10 @@ class Overload:
     """Samples the event loop's lag and asks for the other signals, twenty times a second."""
 
     def __init__(
-        self, brownout: Brownout, signals: Callable[[], Signals], clock: Clock, observer: OverloadObserver
+        self, admission: Admission, signals: Callable[[], Signals], clock: Clock, observer: OverloadObserver
     ) -> None:
-        self._brownout = brownout
+        self._admission = admission
+        self._brownout = admission.brownout
         self._signals = signals
         self._clock = clock
         self._observer = observer
@@ -48,6 +50,11 @@ class Overload:
         self._settle(sorted(self._lags_s)[-2] if len(self._lags_s) > 1 else 0.0)
 
     def _settle(self, lag_s: float) -> None:
-        changed = self._brownout.update(replace(self._signals(), loop_lag_s=lag_s), self._clock.monotonic())
-        if changed is not None:
-            self._observer.brownout_changed(changed)
+        signals, now = replace(self._signals(), loop_lag_s=lag_s), self._clock.monotonic()
+        self._admission.settle(signals.door_wait_s, now)
+        for changed in (
+            self._brownout.update(signals, now),
+            self._brownout.press(self._admission.pressure.on_all),
+        ):
+            if changed is not None:
+                self._observer.brownout_changed(changed)

@@ -22,6 +22,7 @@ import pytest
 from crossdock.v1 import core_pb2, order_service_pb2
 from engine.core.policy.brownout import Level, Reading
 from engine.core.policy.diversion import Hindrance
+from engine.core.policy.pressure import Pressure
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.metrics import Metrics
@@ -43,6 +44,7 @@ SETTINGS: Mapping[str, Any] = {
 REPORTED_ONLY = (
     r"crossdock_grpc_calls_total;INTERNAL|crossdock_worker_failures_total;|crossdock_track_\w+;|crossdock_dead_letters;"
     r"|crossdock_returns\w*;|crossdock_refunds_due_total;|crossdock_brownout_\w+;|crossdock_diversions_total;"
+    r"|crossdock_door_wait_seconds;|crossdock_grpc_refusal_\w+;"
 )
 PANELS = [panel for row in ROWS for panel in row.panels]
 QUERIES = [
@@ -127,10 +129,14 @@ def _reporting() -> Metrics:
     metrics.grpc_calls("GetOrder", "INTERNAL").inc()
     metrics.worker_failed("", KeyError())
     metrics.dead_letters().set(1)
+    pressure = Pressure(0.15)
+    pressure.on_all = pressure.on_greedy = 1.5
     metrics.return_counts({ReturnState.FAILED: 1, ReturnState.UNDER_REVIEW: 51})
 
     def move() -> None:
         metrics.brownout_changed(Reading(Level.EXPORTS, "loop_lag"))
+        metrics.pressed(pressure, 0.3)
+        metrics.refusal_seconds().observe(0.001)
         metrics.diverted("sf", "zto", Hindrance.QUEUE_WAIT)
         metrics.events_kept("zto", TrackSource.PUSH, new=2, unknown=1)
         metrics.track_polled("zto", "ANSWERED")

@@ -41,8 +41,8 @@ REFUSED = {
     Level.NORMAL: set[str](),
     Level.EXPORTS: {"ListOrders", "ListReturns", "MergeLabels"},
     Level.QUESTIONS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder"},
-    Level.LABELS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder", "GetLabel"},
-    Level.BOOKINGS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder", "GetLabel", "CreateOrder"},
+    Level.LABELS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder", "GetTrack", "GetLabel"},
+    Level.BOOKINGS: {"ListOrders", "ListReturns", "MergeLabels", "QuoteOrder", "GetTrack", "GetLabel", "CreateOrder"},
 }
 
 
@@ -57,7 +57,7 @@ async def _refusal_of(call: Any) -> Answered | None:
 
 @pytest.mark.parametrize("level", Level)
 async def test_each_level_refuses_its_calls_and_no_others(world: World, level: Level) -> None:
-    """Every refusal is ENGINE_OVERLOADED with RetryInfo; reading, tracking and cancelling work at every level."""
+    """Every refusal is ENGINE_OVERLOADED with RetryInfo; reading an order and cancelling work at every level."""
     booking = await booked(world.caller(), f"overload-{level}")
     refused = set()
     for method, call in _calls(world, booking).items():
@@ -116,3 +116,31 @@ async def test_essential_calls_find_room_when_all_others_do_not(tmp_path: Path) 
 
     assert listed.reason == "ENGINE_OVERLOADED"
     assert answer.order.state == core_pb2.Order.State.STATE_CANCELLED
+
+
+async def test_calls_that_wait_at_the_door_are_seen_before_they_get_in(tmp_path: Path) -> None:
+    """While the event loop looks elsewhere gRPC keeps the calls; a knock among them tells how long."""
+    async with running_world(tmp_path, settings={"overload": {"enabled": True}}, carriers=()) as world:
+        clock, waits = world.engine.clock, [0.0]
+        async with asyncio.timeout(40):
+            while max(waits) < 0.1:
+                asking = [refusal(world.caller().GetOrder(pb.GetOrderRequest(order_id="x"))) for _ in range(8)]
+                answers = asyncio.gather(*asking)
+                for _ in range(20):
+                    ends = clock.monotonic() + 0.05
+                    while clock.monotonic() < ends:
+                        pass
+                    await asyncio.sleep(0)
+                await answers
+                text = (await world.http.get("/metrics")).text
+                waits.append(float(text.partition("\ncrossdock_door_wait_seconds ")[2].partition("\n")[0]))
+
+    assert max(waits) < 5.0
+
+
+async def test_nobody_else_can_knock(world: World) -> None:
+    """A call that only says it is a knock is a call like any other, and needs a key."""
+    raw: Any = world.channel.unary_unary("/crossdock.v1.OrderService/CreateOrder")
+    status = await refusal(raw(b"", metadata=(("crossdock-knock", "guessed"),), timeout=10))
+
+    assert status.code is grpc.StatusCode.UNAUTHENTICATED

@@ -1,7 +1,8 @@
 """What is given up first when the engine has too much to do: data, and a level that rises at once and falls slowly.
 
 Level 0 is normal. Each level gives up one more kind of work, the one that hurts least first; cancels, pushes, reading
-one order and health are never given up. Pure: `now` is monotonic seconds.
+one order and health are never given up. Between two levels `policy.pressure` gives up a part. Pure: `now` is
+monotonic seconds.
 """
 
 from __future__ import annotations
@@ -21,24 +22,41 @@ class Level(IntEnum):
     QUESTIONS = 2
     """Tracks are answered from what is known, carriers are not asked; quotes are refused."""
     LABELS = 3
-    """Labels are refused."""
+    """Tracks and labels are refused."""
     BOOKINGS = 4
     """New orders and returns are refused."""
 
 
-GIVEN_UP: Mapping[str, Level] = {
-    "ListOrders": Level.EXPORTS,
-    "ListReturns": Level.EXPORTS,
-    "MergeLabels": Level.EXPORTS,
-    "QuoteOrder": Level.QUESTIONS,
-    "GetLabel": Level.LABELS,
-    "CreateOrder": Level.BOOKINGS,
-    "BatchCreateOrders": Level.BOOKINGS,
-    "StreamCreateOrders": Level.BOOKINGS,
-    "CreateReturn": Level.BOOKINGS,
-    "ApproveReturn": Level.BOOKINGS,
+class Span(msgspec.Struct, frozen=True):
+    """From which pressure on a kind of work is given up, and where all of it is."""
+
+    begins: float
+    ends: float
+
+    def given_up(self, pressure: float) -> float:
+        """The part that is given up, 0 to 1."""
+        return min(max((pressure - self.begins) / (self.ends - self.begins), 0.0), 1.0)
+
+
+EXPORTS, QUOTES = Span(0.0, Level.EXPORTS), Span(Level.EXPORTS, Level.QUESTIONS)
+TRACKS, LABELS = Span(Level.QUESTIONS, 2.5), Span(2.5, Level.LABELS)
+BOOKINGS = Span(Level.LABELS, Level.BOOKINGS)
+
+GIVEN_UP: Mapping[str, Span] = {
+    "ListOrders": EXPORTS,
+    "ListReturns": EXPORTS,
+    "MergeLabels": EXPORTS,
+    "QuoteOrder": QUOTES,
+    "GetTrack": TRACKS,
+    "BatchGetTracks": TRACKS,
+    "GetLabel": LABELS,
+    "CreateOrder": BOOKINGS,
+    "BatchCreateOrders": BOOKINGS,
+    "StreamCreateOrders": BOOKINGS,
+    "CreateReturn": BOOKINGS,
+    "ApproveReturn": BOOKINGS,
 }
-"""RPC -> level from which it is refused before it is read; all others never are."""
+"""RPC -> the pressure at which it is refused before it is read; all others never are."""
 
 ESSENTIAL = frozenset({"CancelOrder", "CancelReturn", "IngestPush", "ConfirmReturnReceived"})
 """RPCs that are served while there is any room at all: they end work, or carry facts that come once."""
@@ -47,20 +65,26 @@ ESSENTIAL = frozenset({"CancelOrder", "CancelReturn", "IngestPush", "ConfirmRetu
 class Signals(msgspec.Struct, frozen=True):
     """How busy the engine is.
 
-    loop_lag_s: how late the event loop is, p95 over the last second. Shares: what waits to be written, orders in work,
-    calls under way, each of its limit.
+    loop_lag_s: how late the event loop is, p95 over the last second. door_wait_s: how long calls wait until they are
+    seen; it makes the pressure, not the reading. Shares: what waits to be written, orders in work, calls under way,
+    each of its limit.
     """
 
     loop_lag_s: float = 0.0
+    door_wait_s: float = 0.0
     store_share: float = 0.0
     open_share: float = 0.0
     calls_share: float = 0.0
 
 
 class Thresholds(msgspec.Struct, frozen=True):
-    """Where level 1 begins for each signal. Lag doubles from level to level; shares rise evenly to FULL at level 4."""
+    """Where level 1 begins for each signal. Lag doubles from level to level; shares rise evenly to FULL at level 4.
+
+    door_wait_s: how long calls may wait until the engine sees them; it doubles too, see `policy.pressure`.
+    """
 
     loop_lag_s: float = 0.5
+    door_wait_s: float = 0.15
     store_share: float = 0.5
     open_share: float = 0.8
     calls_share: float = 0.7
@@ -98,15 +122,23 @@ def read(signals: Signals, thresholds: Thresholds) -> Reading:
     return Reading(Level(level), signal if level else "")
 
 
-class Brownout:
-    """The level in force: up at once, down one step after each calm time without a reading as high."""
+BACK = 0.25
+"""So far must the pressure fall below a level until the level counts as left."""
 
-    __slots__ = ("_calm_since", "enabled", "level", "thresholds")
+
+class Brownout:
+    """The level in force. That of the signals: up at once, down one step after each calm time without a reading as
+    high. That of the pressure at the door, which rises and falls steadily by itself: as it is. The higher one holds.
+    """
+
+    __slots__ = ("_calm_since", "_of_door", "_of_signals", "enabled", "level", "thresholds")
 
     def __init__(self, thresholds: Thresholds | None = None, *, enabled: bool = True) -> None:
         self.thresholds = thresholds or Thresholds()
         self.enabled = enabled
         self.level = Level.NORMAL
+        self._of_signals = Level.NORMAL
+        self._of_door = Level.NORMAL
         self._calm_since: float | None = None
 
     def update(self, signals: Signals, now: float) -> Reading | None:
@@ -114,20 +146,33 @@ class Brownout:
         if not self.enabled:
             return None
         reading = read(signals, self.thresholds)
-        if reading.level >= self.level:
+        if reading.level >= self._of_signals:
             self._calm_since = None
-            if reading.level == self.level:
-                return None
-            self.level = reading.level
-            return reading
+            self._of_signals = reading.level
+            return self._changed(reading.signal)
         if self._calm_since is None:
             self._calm_since = now
         if now - self._calm_since < self.thresholds.calm_s:
             return None
         self._calm_since = now
-        self.level = Level(self.level - 1)
-        return Reading(self.level, "calm")
+        self._of_signals = Level(self._of_signals - 1)
+        return self._changed("calm")
+
+    def press(self, pressure: float) -> Reading | None:
+        """Take in the pressure at the door; answers as `update`."""
+        if not self.enabled:
+            return None
+        if pressure >= self._of_door + 1 or pressure < self._of_door - BACK:
+            self._of_door = Level(int(pressure))
+        return self._changed("door_wait" if self._of_door > self.level else "calm")
 
     def gives_up(self, method: str) -> bool:
-        """Whether calls of an RPC are refused now."""
-        return self.level > Level.NORMAL and GIVEN_UP.get(method, Level.BOOKINGS + 1) <= self.level
+        """Whether all calls of an RPC are refused now."""
+        return self.level > Level.NORMAL and method in GIVEN_UP and GIVEN_UP[method].ends <= self.level
+
+    def _changed(self, cause: str) -> Reading | None:
+        level = max(self._of_signals, self._of_door)
+        if level == self.level:
+            return None
+        self.level = level
+        return Reading(level, cause)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.ops.panel import Row
 from engine.ops.panels.calls import AT_A_GLANCE, CALLS
 from engine.ops.panels.carriers import BOOKINGS, CARRIERS, LANES
-from engine.ops.panels.engine import PUSHES, STORE, TRACKING
+from engine.ops.panels.engine import BUSY, PUSHES, STORE, TRACKING
 from engine.ops.panels.returns import RETURNS
 
-ROWS: tuple[Row, ...] = (AT_A_GLANCE, CALLS, BOOKINGS, CARRIERS, LANES, STORE, PUSHES, TRACKING, RETURNS)
+ROWS: tuple[Row, ...] = (AT_A_GLANCE, CALLS, BOOKINGS, CARRIERS, LANES, BUSY, STORE, PUSHES, TRACKING, RETURNS)

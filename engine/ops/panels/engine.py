@@ -1,4 +1,4 @@
-"""Rows "Store", "Pushes and watchers" and "Tracking": the disk, who tells us and listens, and what parcels do."""
+"""Rows "Overload", "Store", "Pushes and watchers" and "Tracking": what is given up, the disk, who tells us, parcels."""
 
 from __future__ import annotations
 
@@ -7,16 +7,38 @@ from engine.ops.panel import Panel, Query, Row, Unit
 OVERLOAD = Panel(
     title="Work given up for overload",
     unit=Unit.COUNT,
-    width=6,
+    width=12,
     warn=1,
     alarm=4,
-    advice="0 none; 1 listings, merged labels, live quotes; 2 asking carriers about parcels; 3 labels; 4 new orders. "
-    "Changes by cause: loop_lag is the processor, store_share the disk, open_share the carriers.",
+    advice="0 none; 1 listings, merged labels, live quotes; 2 quotes, asking carriers about parcels; 3 tracks, labels; "
+    "4 new orders. Changes by cause: door_wait and loop_lag are the processor, store_share the disk, open_share the "
+    "carriers. Pressure on greedy: one tenant floods the engine.",
     queries=(
         Query("max(crossdock_brownout_level)", "level"),
+        Query("max by (on) (crossdock_brownout_pressure)", "pressure on {{on}}"),
         Query("sum by (cause) (increase(crossdock_brownout_changes_total[10m]))", "changes by {{cause}}"),
     ),
 )
+
+DOOR = Panel(
+    title="Wait at the door, and time of a refusal",
+    unit=Unit.SECONDS,
+    width=12,
+    warn=0.15,
+    alarm=1.0,
+    advice="How long calls wait until the engine sees them, and how long it takes to refuse one. A standing wait above "
+    "overload.door_wait_s: the processor is full, and work is given up until it is not. Give it more, or call less.",
+    queries=(
+        Query("max(crossdock_door_wait_seconds)", "wait"),
+        Query(
+            "histogram_quantile(0.99, sum by (le) "
+            "(rate(crossdock_grpc_refusal_duration_seconds_bucket[$__rate_interval])))",
+            "refusal p99",
+        ),
+    ),
+)
+
+BUSY = Row("Overload", (OVERLOAD, DOOR))
 
 STORE = Row(
     "Store",
@@ -24,7 +46,7 @@ STORE = Row(
         Panel(
             title="Time of a commit",
             unit=Unit.SECONDS,
-            width=6,
+            width=8,
             warn=0.1,
             alarm=0.25,
             advice="One group commit with its fsync; every acknowledgement waits for one. High: another process "
@@ -37,7 +59,7 @@ STORE = Row(
         Panel(
             title="Writes per commit, and commits",
             unit=Unit.COUNT,
-            width=6,
+            width=8,
             advice="Commits a second times writes in each is what the disk carries. Writes per commit rise at a "
             "peak, which is as it should be; at 256 the writer cannot group any further.",
             queries=(
@@ -48,14 +70,13 @@ STORE = Row(
         Panel(
             title="Writes waiting",
             unit=Unit.COUNT,
-            width=6,
+            width=8,
             warn=500,
             alarm=2_000,
             advice="Writes that wait for the writer. Growing: the disk is the limit. Check Time of a commit and "
             "free space; ask callers to slow down.",
             queries=(Query("sum(crossdock_store_queue_depth)", "writes"),),
         ),
-        OVERLOAD,
     ),
 )
 

@@ -121,11 +121,11 @@ async def test_a_reader_that_hung_up_is_no_defect() -> None:
         raise grpc.aio.InternalError("execute_batch")
 
     async def handler(details: grpc.HandlerCallDetails) -> Any:
-        return grpc.unary_stream_rpc_method_handler(writing)
+        return grpc.unary_stream_rpc_method_handler(writing, request_deserializer=bytes)
 
     details: Any = type("Details", (), {"method": "/crossdock.v1.TrackService/WatchTracks"})
     wrapped: Any = await gate.intercept_service(handler, details)
     with pytest.raises(asyncio.CancelledError):
-        await wrapped.unary_stream(object(), context)
+        await wrapped.unary_stream(b"", context)
 
     assert 'grpc_calls_total{code="CANCELLED",method="WatchTracks"} 1.0' in metrics.expose().decode()

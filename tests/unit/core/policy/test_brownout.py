@@ -32,7 +32,9 @@ def test_the_table_names_calls_that_exist() -> None:
     assert not GIVEN_UP.keys() & ESSENTIAL
 
 
-@pytest.mark.parametrize("method", ["CancelOrder", "IngestPush", "GetOrder", "GetTrack", "WatchOrders", "CancelReturn"])
+@pytest.mark.parametrize(
+    "method", ["CancelOrder", "IngestPush", "GetOrder", "WatchTracks", "WatchOrders", "CancelReturn"]
+)
 def test_cancels_pushes_and_plain_reading_are_never_given_up(method: str) -> None:
     """Not at any level."""
     brownout = Brownout()
@@ -43,7 +45,7 @@ def test_cancels_pushes_and_plain_reading_are_never_given_up(method: str) -> Non
 
 
 def test_each_level_gives_up_more_in_the_order_of_harm() -> None:
-    """Listings and merged files, quotes, labels, at last bookings."""
+    """Listings and merged files, quotes, tracks and labels, at last bookings."""
     brownout, given = Brownout(), []
     for level in Level:
         brownout.level = level
@@ -52,7 +54,7 @@ def test_each_level_gives_up_more_in_the_order_of_harm() -> None:
     assert given[0] == set()
     assert given[1] == {"ListOrders", "ListReturns", "MergeLabels"}
     assert given[2] - given[1] == {"QuoteOrder"}
-    assert given[3] - given[2] == {"GetLabel"}
+    assert given[3] - given[2] == {"GetTrack", "BatchGetTracks", "GetLabel"}
     assert given[4] - given[3] == {
         "CreateOrder", "BatchCreateOrders", "StreamCreateOrders", "CreateReturn", "ApproveReturn"
     }  # fmt: skip
@@ -143,3 +145,42 @@ def test_over_any_load_it_rises_to_what_is_read_and_falls_by_single_steps(load: 
             assert now - last_change >= brownout.thresholds.calm_s or last_change == float("-inf")
         if brownout.level != before:
             last_change = now
+
+
+def test_between_two_levels_a_part_is_given_up_in_the_order_of_harm() -> None:
+    """Nothing of what hurts more before all of what hurts less."""
+    spans = [GIVEN_UP[m] for m in ("ListOrders", "QuoteOrder", "GetTrack", "GetLabel", "CreateOrder")]
+
+    for hundredth in range(500):
+        parts = [span.given_up(hundredth / 100) for span in spans]
+        assert all(less == 1.0 or more == 0.0 for less, more in pairwise(parts)), (hundredth, parts)
+    assert [span.given_up(3.25) for span in spans] == [1.0, 1.0, 1.0, 1.0, 0.25]
+
+
+def test_the_pressure_at_the_door_sets_the_level_and_lets_it_fall_without_waiting() -> None:
+    """It moves steadily by itself; only around a level it must fall a little below to leave it."""
+    brownout, told = Brownout(), []
+    for pressure in (0.5, 1.0, 0.9, 1.1, 0.8, 3.9, 2.8, 2.7, 0.0):
+        changed = brownout.press(pressure)
+        told.append((int(changed.level), changed.signal) if changed else None)
+
+    assert told == [None, (1, "door_wait"), None, None, None, (3, "door_wait"), None, (2, "calm"), (0, "calm")]
+
+
+def test_the_higher_of_pressure_and_signals_holds() -> None:
+    """And the one that holds says why."""
+    brownout = Brownout()
+    first = brownout.press(1.5)
+    second = brownout.update(Signals(store_share=0.9), 0.0)
+    third = brownout.press(0.0)
+
+    assert (first, second, third) == (Reading(Level.EXPORTS, "door_wait"), Reading(Level.LABELS, "store_share"), None)
+    assert brownout.level is Level.LABELS
+
+
+def test_switched_off_pressure_gives_up_nothing() -> None:
+    """However long calls wait."""
+    brownout = Brownout(enabled=False)
+
+    assert brownout.press(4.0) is None
+    assert brownout.level is Level.NORMAL
