@@ -1,21 +1,90 @@
-"""`python -m benchmarks`: every benchmark, one after the other, in its own process."""
+"""Every benchmark, or those that are named, one after the other; then one picture of all figures.
+
+    python -m benchmarks [--quick] [NAME …]
+
+Each runs in a process of its own. Its JSON line is kept in `figures.jsonl` with the machine as it was, in place of
+its former one, and `figures.png` is drawn anew. `--quick` takes smaller sizes, to see that everything runs: its
+figures are rough, so they are printed and drawn only where `--out` says.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-BENCHMARKS = ("store", "labels", "booking", "stream", "pushes", "tracks")
+import msgspec
+
+from benchmarks.machine import look
+
+HERE = Path(__file__).parent
+QUICK: dict[str, tuple[str, ...]] = {
+    "store": ("--orders", "1000"),
+    "labels": ("--merge-count", "1000"),
+    "booking": ("--orders", "1000", "--rounds", "1"),
+    "stream": ("--orders", "2000"),
+    "pushes": ("--pushes", "1000", "--rounds", "1", "--rate", "200", "--seconds", "5"),
+    "tracks": ("--questions", "1000", "--rounds", "1", "--crowd", "2000"),
+    "double11": ("--seconds", "20", "--peak", "40"),
+}
+"""Benchmark -> arguments of its small size; in the order in which they run."""
+FULL: dict[str, tuple[str, ...]] = {"double11": ("--plot", str(HERE / "double11.png"))}
+"""Arguments of those whose full size needs any."""
+
+
+def run(name: str, arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Run one, passing on what it prints; its figures and the machine's, None when it failed."""
+    machine = look()
+    print(f"== {name} on {machine}", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        last = ""
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line
+    if process.returncode:
+        print(f"{name} failed with code {process.returncode}", file=sys.stderr)
+        return None
+    return {**json.loads(last), "benchmark": name, "machine": msgspec.to_builtins(machine)}
+
+
+def keep(path: Path, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put figures in place of the former ones of the same benchmarks; all that are known."""
+    known = {line["benchmark"]: line for line in map(json.loads, path.read_text("utf-8").splitlines())}
+    known |= {line["benchmark"]: line for line in found}
+    lines = [known[name] for name in QUICK if name in known]
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
+    return lines
 
 
 def main() -> int:
-    """Run all; the exit code is that of the first that failed."""
-    for name in BENCHMARKS:
-        print(f"== {name}", flush=True)
-        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
-        if code:
-            return code
-    return 0
+    """Run, keep, draw; the exit code is 1 when one of them failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(QUICK)}; all when none is given")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes")
+    parser.add_argument("--out", type=Path, help="folder for figures.jsonl and figures.png (default: here)")
+    given = parser.parse_args()
+    if unknown := set(given.names) - QUICK.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(QUICK)}")
+    sizes = QUICK if given.quick else FULL
+    found = [run(name, sizes.get(name, ())) for name in QUICK if not given.names or name in given.names]
+    folder = given.out or (Path(tempfile.mkdtemp(prefix="crossdock-benchmarks-")) if given.quick else HERE)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = folder / "figures.jsonl"
+    lines.touch()
+    from benchmarks.figures import draw  # matplotlib is heavy, and of the dev group only
+
+    draw(keep(lines, [one for one in found if one is not None]), folder / "figures.png")
+    print(f"figures in {folder}")
+    return int(None in found)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from engine.api.orders import OrderServicer
 from engine.api.returns import ReturnServicer
 from engine.api.server import GrpcServer
 from engine.api.tracks import TrackServicer
+from engine.background import count_rows
 from engine.clock import Clock, SystemClock
 from engine.config import Settings
 from engine.core.booker import Booker
@@ -36,6 +37,7 @@ from engine.core.following import follow
 from engine.core.labels import Labels
 from engine.core.orders import Orders
 from engine.core.overload import Overload
+from engine.core.poison import Poison
 from engine.core.policy.admission import Admission
 from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.brownout import Signals, share_of
@@ -69,14 +71,13 @@ from engine.wiring import (
     brownout_of,
     codec_of,
     failback_of,
+    in_hand_of,
     shares_of,
     split_listen,
     stall_rules_of,
     tallies_of,
     tenants_of,
 )
-
-GAUGE_PERIOD_S = 5.0
 
 
 class Engine:
@@ -172,7 +173,7 @@ class Engine:
                 stalls=self.stalls,
                 brownout=self.brownout,
             )
-            pushes = self._pushes(booker, tracks)
+            pushes = await self._pushes(booker, tracks)
             returning = Returning(
                 store=self.store, orders=orders, clock=self.clock, hand_over_days=settings.returns.hand_over_days
             )
@@ -253,7 +254,9 @@ class Engine:
             observer=self.metrics,
         )
 
-    def _pushes(self, booker: Booker, tracks: Tracks) -> Pushes:
+    async def _pushes(self, booker: Booker, tracks: Tracks) -> Pushes:
+        poison = Poison(self.store, in_hand_of(self.settings))
+        await poison.recall()
         return Pushes(
             store=self.store,
             booker=booker,
@@ -263,6 +266,7 @@ class Engine:
             clock=self.clock,
             observer=self.metrics,
             tracks=tracks,
+            poison=poison,
         )
 
     def _ingress(self, pushes: Pushes, gate: Gate) -> IngressServer:
@@ -298,14 +302,6 @@ class Engine:
                 calls_share=gate.load,
             )
 
-        async def count() -> None:
-            while True:
-                self.metrics.order_counts(await self.store.count_by_state())
-                self.metrics.return_counts(await self.store.count_returns())
-                self.metrics.stalled_counts(await self.store.count_stalled(), self.stalls.rule_names)
-                self.metrics.dead_letters().set(await self.store.count_dead_letters())
-                await self.clock.sleep(GAUGE_PERIOD_S)
-
         async def purge() -> object:
             now = self.clock.now()
             events_before = now - timedelta(days=store.keep_events_days)
@@ -319,7 +315,7 @@ class Engine:
             reconcile(self.store, booker, self.clock, failure_log("reconcile")),
             housekeeping(purge, self.clock, failure_log("housekeeping")),
             keep_rates(self.store, self.outbound, self.clock, failure_log("keep_rates")),
-            count(),
+            count_rows(self.store, self.metrics, self.stalls.rule_names, self.clock),
             follow(self.store, tracks, self.clock, failure_log("following")),
             returning.run(self._tenants, failure_log("returning")),
             self.stalls.run(failure_log("stall checks")),

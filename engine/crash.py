@@ -25,6 +25,7 @@ POINTS = (
     "cancel_committed",  # CANCELLING is durable, the carrier not asked
     "cancel_answered",  # the carrier cancelled, CANCELLED is not durable
     "label_fetched",  # the carrier's label is here, not stored
+    "push_in_hand",  # a push has come, nothing of it is read
     "push_committed",  # what a push told is durable, the push is not acknowledged
     "lease_taken",  # orders of an engine that is gone are this one's, no worker has them yet
     "checkpoint_begun",  # the log is about to be moved into the file

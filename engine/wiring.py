@@ -24,6 +24,7 @@ from engine.core.registry import Registry
 from engine.log import logger
 from engine.metrics import Metrics
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec
+from engine.store.in_hand import InHand
 
 ANONYMOUS = "default"
 """The tenant of every caller while none is configured."""
@@ -156,6 +157,12 @@ def codec_of(settings: Settings) -> Codec:
     if not settings.store.master_key_file:
         return PlainCodec()
     return AesGcmCodec(read_master_key(Path(settings.store.master_key_file)))
+
+
+def in_hand_of(settings: Settings) -> InHand:
+    """The marks of pushes being handled, beside the store whose lock keeps other engines from them."""
+    path = Path(settings.store.path)
+    return InHand(path.with_name(f"{path.name}.in-hand"))
 
 
 class OverloadReport:

@@ -18,7 +18,7 @@ from engine.api.convert.orders import STATES_READ, read_draft, write_address, wr
 from engine.api.convert.values import NO_TIME, from_timestamp, is_valid
 from engine.api.errors import RequestInvalid
 from engine.api.gate import Caller, current, status_or_defect
-from engine.core.errors import WatcherTooSlow
+from engine.api.watching import SLOW_READER_S, tell
 from engine.core.orders import Orders
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft
@@ -27,9 +27,6 @@ from engine.core.watch import Checkpoint, Watch, WatchFilter
 from engine.store.port import OrderFilter
 
 pb = order_service_pb2
-
-SLOW_READER_S = 60.0
-"""A watcher whose connection takes nothing for so long is cut; it resumes from its cursor."""
 
 NOBODY = Party(Contact("", ""), Address())
 
@@ -161,11 +158,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             message = pb.WatchOrdersResponse(cursor=str(seen.sequence))
             if not isinstance(seen, Checkpoint):
                 message.event.CopyFrom(write_event(seen.event))
-            try:
-                async with asyncio.timeout(self._slow_reader_s):
-                    await context.write(message)
-            except TimeoutError as error:
-                raise WatcherTooSlow(cursor) from error
+            await tell(context, message, cursor=cursor, slow_reader_s=self._slow_reader_s)
             cursor = message.cursor
 
     async def _create(

@@ -10,9 +10,9 @@ import grpc
 from crossdock.v1 import track_service_pb2, track_service_pb2_grpc
 from crossdock_sdk import Manifest, PushRequest
 from engine.api import validation
-from engine.api.convert.tracks import MILESTONES_READ, STATUSES_READ, write_guess, write_news, write_track
+from engine.api.convert.tracks import MILESTONES_READ, STATUSES_READ, Answers, write_guess, write_news
 from engine.api.gate import Caller, current, status_or_defect
-from engine.core.errors import WatcherTooSlow
+from engine.api.watching import SLOW_READER_S, tell
 from engine.core.policy.recognition import normalise, recognise
 from engine.core.policy.track_records import LoadedTrack
 from engine.core.pushes import Pushes
@@ -20,9 +20,6 @@ from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Checkpoint, TrackFilter, Watch
 
 pb = track_service_pb2
-
-SLOW_READER_S = 60.0
-"""A watcher whose connection takes nothing for so long is cut; it resumes from its cursor."""
 
 
 class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
@@ -42,24 +39,27 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
         self._watch = watch
         self._manifests = manifests
         self._slow_reader_s = slow_reader_s
+        self._answers = Answers()
 
     async def GetTrack(self, request: pb.GetTrackRequest, context: object) -> pb.GetTrackResponse:
         """One parcel."""
         validation.check(request)
-        return pb.GetTrackResponse(track=write_track(await self._get(request, current.get())))
+        return self._answers.about(await self._get(request, current.get()))
 
     async def BatchGetTracks(self, request: pb.BatchGetTracksRequest, context: object) -> pb.BatchGetTracksResponse:
         """Item or status each; equal questions meet in the lane."""
         validation.check(request)
         caller = current.get()
-        return pb.BatchGetTracksResponse(results=await _all([self._get(each, caller) for each in request.requests]))
+        return pb.BatchGetTracksResponse(
+            results=await self._all([self._get(each, caller) for each in request.requests])
+        )
 
     async def SubscribeTracks(self, request: pb.SubscribeTracksRequest, context: object) -> pb.SubscribeTracksResponse:
         """Follow numbers booked elsewhere."""
         validation.check(request)
         tenant = current.get().tenant
         following = [self._tracks.follow(tenant, _key(key)) for key in request.keys]
-        return pb.SubscribeTracksResponse(results=await _all(following))
+        return pb.SubscribeTracksResponse(results=await self._all(following))
 
     async def UnsubscribeTracks(
         self, request: pb.UnsubscribeTracksRequest, context: object
@@ -68,7 +68,7 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
         validation.check(request)
         tenant = current.get().tenant
         ending = [self._tracks.unfollow(tenant, _key(key)) for key in request.keys]
-        return pb.UnsubscribeTracksResponse(results=await _all(ending))
+        return pb.UnsubscribeTracksResponse(results=await self._all(ending))
 
     async def WatchTracks(  # type: ignore[override]  # answers with context.write, which grpc.aio allows too
         self,
@@ -90,11 +90,7 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
             message = pb.WatchTracksResponse(cursor=str(seen.sequence))
             if not isinstance(seen, Checkpoint):
                 message.news.CopyFrom(write_news(seen.news))
-            try:
-                async with asyncio.timeout(self._slow_reader_s):
-                    await context.write(message)
-            except TimeoutError as error:
-                raise WatcherTooSlow(cursor) from error
+            await tell(context, message, cursor=cursor, slow_reader_s=self._slow_reader_s)
             cursor = message.cursor
 
     async def RecognizeCarrier(
@@ -127,17 +123,15 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
             caller.tenant, _key(request.key), max_age_s=max_age_s, deadline_s=caller.deadline_s
         )
 
+    async def _all(self, questions: Sequence[Awaitable[LoadedTrack]]) -> list[pb.TrackResult]:
+        return await asyncio.gather(*[self._result(question) for question in questions])
+
+    async def _result(self, question: Awaitable[LoadedTrack]) -> pb.TrackResult:
+        try:
+            return pb.TrackResult(track=self._answers.about(await question).track)
+        except Exception as error:  # also a defect: one item never fails the others
+            return pb.TrackResult(status=status_or_defect("GetTrack", error))
+
 
 def _key(key: pb.TrackKey) -> TrackKey:
     return TrackKey(key.carrier, normalise(key.waybill_number), key.phone_tail)
-
-
-async def _all(questions: Sequence[Awaitable[LoadedTrack]]) -> list[pb.TrackResult]:
-    return await asyncio.gather(*[_result(question) for question in questions])
-
-
-async def _result(question: Awaitable[LoadedTrack]) -> pb.TrackResult:
-    try:
-        return pb.TrackResult(track=write_track(await question))
-    except Exception as error:  # also a defect: one item never fails the others
-        return pb.TrackResult(status=status_or_defect("GetTrack", error))

@@ -28,6 +28,7 @@ from crossdock_sdk.simulator import CarrierSimulator, Entry, Faults, read_ledger
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 CARRIERS = ("sf", "zto")
+SERIALS = 1_000_000  # waybill numbers that each simulator may issue: several of a carrier must not issue the same
 
 WAREHOUSE = {
     "name": "样例仓库",
@@ -204,8 +205,8 @@ async def running_sandbox(
 ) -> AsyncIterator[Sandbox]:
     """Start simulators, then the engine, in `folder`; stop everything at the end.
 
-    settings: sections laid over the sandbox's own, for demos and tests. speed: how many times faster than the clock
-    the simulators' parcels live.
+    carriers: a simulator and an account each, named by the carrier's code or CODE-NAME. settings: sections laid over
+    the sandbox's own; of `account` by these names. speed: how many times faster than the clock parcels live.
     """
     simulators: dict[str, SimulatorProcess] = {}
     sandbox = Sandbox(folder, simulators)
@@ -214,9 +215,10 @@ async def running_sandbox(
         stack.push_async_callback(sandbox.stop_engine)
         if with_engine:
             await sandbox.warm_engine()  # loads while the simulators do
-        starting = [await stack.enter_async_context(_simulator(code, folder, ports, speed)) for code in carriers]
-        for code, ready in zip(carriers, starting, strict=True):
-            simulators[code] = await ready
+        made = [_simulator(name, folder, ports, speed, n * SERIALS) for n, name in enumerate(carriers)]
+        starting = [await stack.enter_async_context(simulator) for simulator in made]
+        for name, ready in zip(carriers, starting, strict=True):
+            simulators[name] = await ready
         _write_settings(sandbox, ports, settings or {})
         if with_engine:
             await sandbox.start_engine()
@@ -261,33 +263,26 @@ class _Ports:
 
 @asynccontextmanager
 async def _simulator(
-    code: str, folder: Path, ports: _Ports, speed: float
+    name: str, folder: Path, ports: _Ports, speed: float, first_serial: int
 ) -> AsyncIterator[Awaitable[SimulatorProcess]]:
     """Yields at once; what it yields is ready when the simulator listens."""
-    ledger = folder / f"{code}-ledger.jsonl"
-    command = [
-        sys.executable,
-        "-m",
-        "crossdock_sdk.simulator",
-        code,
-        "--port",
-        str(ports.get(code)),
-        "--control-port",
-        str(ports.get(f"{code}-control")),
-        "--ledger",
-        str(ledger),
-        "--push-url",
-        f"http://127.0.0.1:{ports.get('http')}/push/{code}-sandbox",
-        "--speed",
-        str(speed),
-        "--exit-with-parent",
-    ]
-    log = folder / f"{code}-simulator.log"
+    ledger = folder / f"{name}-ledger.jsonl"
+    options = {
+        "port": ports.get(name),
+        "control-port": ports.get(f"{name}-control"),
+        "ledger": ledger,
+        "push-url": f"http://127.0.0.1:{ports.get('http')}/push/{name}-sandbox",
+        "speed": speed,
+        "first-serial": first_serial,
+    }
+    command = [sys.executable, "-m", "crossdock_sdk.simulator", code_of(name), "--exit-with-parent"]
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    log = folder / f"{name}-simulator.log"
     process = await _spawn(command, log, {})
 
     async def ready() -> SimulatorProcess:
-        facts = await _first_line(process, f"{code} simulator", log)
-        return SimulatorProcess(code, facts["url"], facts["control_url"], ledger, process)
+        facts = await _first_line(process, f"{name} simulator", log)
+        return SimulatorProcess(name, facts["url"], facts["control_url"], ledger, process)
 
     waiting = ready()
     try:
@@ -304,27 +299,33 @@ def _write_settings(sandbox: Sandbox, ports: _Ports, overlay: Mapping[str, Any])
         "store": {"path": str(sandbox.folder / "crossdock.db")},
         "log": {"level": "warning"},
         "tenant": [{"name": "sandbox", "shipper": WAREHOUSE}],
-        "account": [_account(s) for s in sandbox.simulators.values()],
+        "account": [_account(s) | overlay.get("account", {}).get(s.code, {}) for s in sandbox.simulators.values()],
         "rule": list(RULES),
         "return_rule": list(RETURN_RULES),
     }
-    for section, values in overlay.items():
+    for section, values in {**overlay, "account": sections["account"]}.items():
         sections[section] = {**sections.get(section, {}), **values} if isinstance(values, Mapping) else values
     sandbox.config_path.touch(mode=0o600)
     sandbox.config_path.write_text(tomli_w.dumps(sections), "utf-8")
 
 
+def code_of(name: str) -> str:
+    """The carrier of a simulator by its name."""
+    return name.partition("-")[0]
+
+
 def _account(simulator: SimulatorProcess) -> dict[str, Any]:
     from engine.core.registry import load_simulator
 
-    kind: type[CarrierSimulator] = load_simulator(simulator.code)
+    code = code_of(simulator.code)
+    kind: type[CarrierSimulator] = load_simulator(code)
     account = kind.account(simulator.url)
     secrets = {key: secret.reveal() for key, secret in account.secrets.items()}
     return {
         "id": f"{simulator.code}-sandbox",
-        "carrier": simulator.code,
+        "carrier": code,
         "base_url": account.base_url,
-        "priority": 10 if simulator.code == "sf" else 20,
+        "priority": 10 if code == "sf" else 20,
         "settings": {**account.settings, **secrets},
     }
 

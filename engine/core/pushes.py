@@ -2,14 +2,16 @@
 
 A push may be the only way an unknown outcome ends (a carrier without look-up by our reference). It names the
 carrier's own order id; the carrier is asked for that order, and only its answer, which carries our reference,
-settles the attempt. A push alone is never believed beyond its signature.
+settles the attempt. A push alone is never believed beyond its signature. One that ended a process again and again is
+set aside unread.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
+from uuid import UUID
 
 import uuid_utils
 from msgspec.structs import replace
@@ -29,6 +31,7 @@ from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.calls import ask
 from engine.core.errors import PushNotGenuine
+from engine.core.poison import MOST_ENDS, Poison, mark_of
 from engine.core.policy.records import AttemptState, Event, EventKind, LoadedOrder
 from engine.core.policy.track_records import DeadLetter
 from engine.core.policy.transitions import UNSETTLED
@@ -39,6 +42,8 @@ from engine.outbound.outbound import Outbound
 from engine.store.port import Store, StoreError
 
 REMEMBERED = 100_000
+ENDED_PROCESSES = "EndedProcesses"
+"""Cause of what was in hand when one process after another ended."""
 
 
 class PushObserver(Protocol):
@@ -70,6 +75,7 @@ class Pushes:
         clock: Clock,
         observer: PushObserver,
         tracks: Tracks,
+        poison: Poison,
     ) -> None:
         self._store = store
         self._booker = booker
@@ -79,6 +85,7 @@ class Pushes:
         self._clock = clock
         self._observer = observer
         self._tracks = tracks
+        self._poison = poison
         # Waybills we know to be booked: their pushes need no question to the carrier.
         self._known: OrderedDict[str, None] = OrderedDict()
         store.on_commit(self._remember)
@@ -89,6 +96,17 @@ class Pushes:
         carrier = self._carriers.get(account.carrier) if account else None
         if account is None or carrier is None or "push" not in carrier.manifest.operations:
             raise UnknownPushAccount(account_id)
+        mark = mark_of(account_id, request)
+        if self._poison.ends(mark) >= MOST_ENDS:
+            await self._refuse_poison(account, request, mark)
+        place = self._poison.take(mark)
+        crash_point("push_in_hand")
+        try:
+            return await self._handle(account, carrier, request)
+        finally:
+            await self._poison.put_down(mark, place)
+
+    async def _handle(self, account: Account, carrier: Carrier, request: PushRequest) -> HttpResponse:
         try:
             receipt = carrier.parse_push(account, self._clock.now(), request)
         except PushRefused:
@@ -103,12 +121,20 @@ class Pushes:
             self._observer.push_received(account.carrier, "UNDECIDED")
             raise  # unacknowledged, it comes again
         except Exception as error:  # a genuine push we cannot apply must neither be lost nor come for ever
-            await self._set_aside(account_id, request, error)
+            await self._set_aside(account.account_id, request, _cause(error))
             self._observer.push_received(account.carrier, "SET_ASIDE")
             return receipt.acknowledgement
         crash_point("push_committed")
         self._observer.push_received(account.carrier, "ACCEPTED")
         return receipt.acknowledgement
+
+    async def _refuse_poison(self, account: Account, request: PushRequest, mark: bytes) -> NoReturn:
+        """Keep a push that nobody may read any more, once. Not acknowledged: whether it is genuine is not known."""
+        letter_id, ends = str(UUID(bytes=mark)), self._poison.ends(mark)
+        if await self._store.get_dead_letter(letter_id) is None:
+            await self._set_aside(account.account_id, request, ENDED_PROCESSES, letter_id=letter_id, attempts=ends)
+        self._observer.push_received(account.carrier, "SET_ASIDE")
+        raise PushUndecided(f"it was in hand when {ends} processes ended; see `crossdock pushes list`")
 
     async def passed_on(self, account_id: str, request: PushRequest) -> HttpResponse:
         """A push that came in at another door of the caller's. Raises PushNotGenuine."""
@@ -150,15 +176,18 @@ class Pushes:
             await self._store.put_dead_letter(replace(letter, cause=_cause(error)))
             return _cause(error)
         await self._store.delete_dead_letter(letter.letter_id)
+        await self._poison.clear(mark_of(letter.account_id, request))
         return ""
 
-    async def _set_aside(self, account_id: str, request: PushRequest, error: Exception) -> None:
+    async def _set_aside(
+        self, account_id: str, request: PushRequest, cause: str, *, letter_id: str = "", attempts: int = 1
+    ) -> None:
         letter = DeadLetter(
-            letter_id=str(uuid_utils.uuid7()),
+            letter_id=letter_id or str(uuid_utils.uuid7()),
             account_id=account_id,
             received_time=self._clock.now(),
-            cause=_cause(error),
-            attempts=1,
+            cause=cause,
+            attempts=attempts,
             headers=dict(request.headers),
             body=request.body,
             path=request.path,

@@ -18,7 +18,7 @@ class Gate:
     """What one operation of one account may do now."""
 
     __slots__ = (
-        "_earliest", "_oldest", "in_flight", "limit", "mean_s",
+        "_earliest", "_full", "_newest", "_oldest", "in_flight", "limit", "mean_s",
         "operation", "promised", "queue", "rate", "rules",
     )  # fmt: skip
 
@@ -38,21 +38,32 @@ class Gate:
         self.in_flight = 0
         self.promised = 0  # items decided for this gate, on their way to it
         self.mean_s = 0.0
-        self.rules = BatchRules(limit.batch, batch_wait_s, least_time_s + min(1.0, limit.timeout_s / 2))
+        self.rules = BatchRules(
+            size=limit.batch,
+            max_wait_s=batch_wait_s,
+            quiet_s=batch_wait_s / 2,
+            longest_s=batch_wait_s * 5,
+            margin_s=least_time_s + min(1.0, limit.timeout_s / 2),
+        )
         self._earliest = NEVER
         self._oldest = NEVER
+        self._newest = NEVER
+        self._full = -NEVER  # when the last full call left
 
     def push(self, job: Job) -> None:
         """Queue a job."""
         if not self.queue:
             self._earliest, self._oldest = NEVER, job.queued_at
         self._earliest = min(self._earliest, job.deadline)
+        self._newest = job.queued_at
         self.queue.push(job)
 
     def take_batch(self, now: float) -> list[Job]:
         """The jobs of the next call; the caller has made sure that the gate is ready."""
         count = min(len(self.queue), self.limit.batch)
         jobs = [self.queue.pop() for _ in range(count)]
+        if count == self.limit.batch:
+            self._full = now
         if 0 < len(self.queue) < self.limit.batch:
             # Those left behind wait for company from now on, but for nobody's deadline.
             self._oldest = now
@@ -64,7 +75,15 @@ class Gate:
         count = len(self.queue)
         if not count or self.in_flight >= self.limit.concurrency:
             return NEVER
-        due = due_in_s(self.rules, count=count, oldest_s=self._oldest, deadline_s=self._earliest, now=now)
+        due = due_in_s(
+            self.rules,
+            count=count,
+            oldest_s=self._oldest,
+            newest_s=self._newest,
+            deadline_s=self._earliest,
+            now=now,
+            full_s=self._full,
+        )
         return max(due, self.rate.wait_s(now))
 
     def calls_ahead(self, priority: Priority, tenant: str | None = None) -> int:

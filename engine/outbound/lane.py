@@ -36,6 +36,7 @@ Late = Callable[[LaneKey, str, object, Outcome], None]
 """(lane, operation, item, outcome) of a call whose callers had all gone away."""
 
 _SAME_TIME_S = 1e-6
+_SOON_S = 0.05  # a timer that fires so much early looks again, which costs less than a new one for each item that comes
 _OVERDUE_S = 0.05  # callers whose deadlines differ by less share the call's own
 
 
@@ -278,7 +279,7 @@ class Lane:
         if self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
             wait_s = min((gate.ready_in_s(now) for gate in self._gates.values()), default=NEVER)
         due = now + wait_s
-        if due == self._timer_at or abs(due - self._timer_at) < _SAME_TIME_S:
+        if due == self._timer_at or -_SAME_TIME_S < due - self._timer_at < _SOON_S:
             return
         if self._timer is not None:
             self._timer.cancel()

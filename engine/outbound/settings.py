@@ -15,7 +15,7 @@ class LaneSettings(msgspec.Struct, frozen=True):
     """How a lane behaves where the carrier's manifest is silent.
 
     queue_limit: items that may wait in one lane. batch_wait_s: the longest an item waits for
-    company.
+    company; five times as long while others keep coming.
     least_time_s: no call starts with less time left. drain_s: how long closing waits for calls
     under way.
     max_body: bytes of a carrier's answer (label answers: max_label_body).

@@ -104,6 +104,7 @@ CHAINS: Mapping[str, Sequence[Case]] = {
         _by_zto("answer_received", "books", {}),
         _by_zto("answer_received", "books, the answer is lost", OUTCOMES["books, the answer is lost"]),
         _by_zto("outcome_unknown_committed", "books, the answer is lost", OUTCOMES["books, the answer is lost"]),
+        _by_zto("push_in_hand", "books, the answer is lost", OUTCOMES["books, the answer is lost"]),
         _by_zto("push_committed", "books", {}),
         _by_zto("push_committed", "books, the answer is lost", OUTCOMES["books, the answer is lost"]),
         _by_zto("push_committed", "books, half the answer comes", OUTCOMES["books, half the answer comes"]),

@@ -68,6 +68,24 @@ def test_state_survives_the_sandbox(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_a_carrier_may_have_several_accounts(tmp_path: Path) -> None:
+    """Each has its own simulator, settings and numbers, and the shares say who gets what."""
+    names = ("sf", "sf-second")
+    shares = {"account": {name: {"share_percent": 50} for name in names}}
+
+    async def play() -> None:
+        async with world(tmp_path, carriers=names, settings=shares) as w:
+            made = [await w.create(parcel_order(f"shared-{n}")) for n in range(4)]
+            live = {name: simulator.live_waybills() for name, simulator in w.sandbox.simulators.items()}
+
+        assert {order.booking.carrier for order in made} == {"sf"}
+        assert sorted(order.booking.account_id for order in made) == ["sf-sandbox"] * 2 + ["sf-second-sandbox"] * 2
+        assert [len(waybills) for waybills in live.values()] == [2, 2]
+        assert not live["sf"].keys() & live["sf-second"].keys()
+
+    asyncio.run(play())
+
+
 def _runs(pid: int) -> bool:
     """Whether it is there and no zombie of ours."""
     try:

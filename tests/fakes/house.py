@@ -18,6 +18,7 @@ from engine.core.booker import Booker
 from engine.core.capacity import Capacity
 from engine.core.following import follow
 from engine.core.orders import Created, Orders
+from engine.core.poison import Poison
 from engine.core.policy.booking import Rules
 from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.records import AttemptRecord, Event, LoadedOrder, OrderDraft, OrderState
@@ -38,6 +39,7 @@ from engine.core.standing import Standings
 from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Watch
 from engine.outbound import LaneSettings, Outbound
+from engine.store.in_hand import InHand
 from tests.fakes.carrier import FakeCarrier, Network
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import Ledger
@@ -221,6 +223,8 @@ class House:
             clock=self.clock,
             observer=self.heard,
         )
+        self.hands = InHand()
+        self.poison = Poison(self.store, self.hands)
         self.pushes = Pushes(
             store=self.store,
             booker=self.booker,
@@ -230,6 +234,7 @@ class House:
             clock=self.clock,
             observer=self.heard,
             tracks=self.tracks,
+            poison=self.poison,
         )
 
     def carry_returns(self) -> None:

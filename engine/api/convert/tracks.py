@@ -7,6 +7,7 @@ from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 from engine.api.convert.values import to_timestamp
 from engine.core.policy.recognition import Guess
 from engine.core.policy.track_records import LoadedTrack, StallAlert, TrackNews, TrackRecord, TrackSource
+from engine.recent import Recent
 
 pb = track_service_pb2
 
@@ -24,20 +25,38 @@ SOURCES: dict[TrackSource | None, pb.Freshness.Source.ValueType] = {
 }
 SOURCES[None] = pb.Freshness.SOURCE_UNSPECIFIED
 
+KNOWN_ANSWERS = 1024
+"""Answers kept, of some kilobytes each."""
 
-def write_track(loaded: LoadedTrack) -> pb.Track:
-    """A track with its events and how fresh it is."""
+
+class Answers:
+    """What is answered about tracks, written once for as long as the store gives the same track."""
+
+    def __init__(self, size: int = KNOWN_ANSWERS) -> None:
+        self._known: Recent[str, tuple[LoadedTrack, pb.GetTrackResponse]] = Recent(size)
+
+    def about(self, loaded: LoadedTrack) -> pb.GetTrackResponse:
+        """The answer; not to be changed, since others are given the same one."""
+        known = self._known.get(loaded.track.track_id)
+        if known is not None and known[0] is loaded:
+            return known[1]
+        answer = pb.GetTrackResponse()
+        write_track(loaded, answer.track)
+        self._known.put(loaded.track.track_id, (loaded, answer))
+        return answer
+
+
+def write_track(loaded: LoadedTrack, message: pb.Track) -> None:
+    """A track with its events and how fresh it is, into an empty message."""
     track = loaded.track
-    message = pb.Track(
-        track_id=track.track_id,
-        carrier=track.carrier,
-        waybill_number=track.waybill_number,
-        order_id=track.order_id,
-        status=STATUSES[track.status],
-        milestone=MILESTONES[track.milestone],
-        unknown_event_count=track.unknown_count,
-        alerts=[_write_alert(alert) for alert in track.alerts],
-    )
+    message.track_id = track.track_id
+    message.carrier = track.carrier
+    message.waybill_number = track.waybill_number
+    message.order_id = track.order_id
+    message.status = STATUSES[track.status]
+    message.milestone = MILESTONES[track.milestone]
+    message.unknown_event_count = track.unknown_count
+    message.alerts.extend([_write_alert(alert) for alert in track.alerts])
     # Written in place: a message given to another is copied, with everything in it.
     for kept in loaded.events:
         event = message.events.add()
@@ -47,7 +66,6 @@ def write_track(loaded: LoadedTrack) -> pb.Track:
     _write_freshness(track, message.freshness)
     if track.status_time is not None:
         to_timestamp(track.status_time, message.status_time)
-    return message
 
 
 def _write_freshness(track: TrackRecord, message: pb.Freshness) -> None:

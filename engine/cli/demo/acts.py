@@ -21,13 +21,13 @@ from engine.cli.sandbox import Sandbox, running_sandbox
 CARRIER_LATENCY_S = 0.06
 ORDERS = "orders.csv"
 LOST_ANSWERS = 3
-OUTAGE_S = 4.0
+OUTAGE_S = 3.0
 IN_FLIGHT_AT_KILL = 24
 INSIST_S = 40.0
 LABELS_READ = 40
 SPEED = 15_000.0  # a parcel's days take seconds
 # Shorter than in production, so that the story fits into a minute.
-SETTINGS = {"outbound": {"breaker_open_s": 1.0}, "booking": {"unavailable_retry_s": 0.3, "retry_base_s": 0.3}}
+SETTINGS = {"outbound": {"breaker_open_s": 0.4}, "booking": {"unavailable_retry_s": 0.3, "retry_base_s": 0.3}}
 BOOKED = core_pb2.Order.STATE_BOOKED
 
 
@@ -37,8 +37,8 @@ async def play(folder: Path, *, keep: bool, as_json: bool) -> bool:
     story.say("Starting the engine on SQLite, and 顺丰 and 中通 as simulated carriers, each its own process.")
     async with running_sandbox(folder / "sandbox", settings=SETTINGS, speed=SPEED) as sandbox:
         await _failing_carrier(story, sandbox, folder)
-        await _same_file_again(story, sandbox, folder)
         await _lost_answers(story, sandbox)
+        await _same_file_again(story, sandbox, folder)
         await _killed_engine(story, sandbox)
         await follow_parcels(story, sandbox)
         await send_back(story, sandbox, folder)

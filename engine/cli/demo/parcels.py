@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import aclosing, suppress
 
 import httpx
 
@@ -11,8 +13,9 @@ from crossdock.v1 import track_service_pb2, track_status_pb2
 from engine.cli.demo.story import Story, demo_order
 from engine.cli.sandbox import Sandbox
 
-DELIVERY_TIMEOUT_S = 25.0
+DELIVERY_TIMEOUT_S = 60.0
 CUTS = 2
+CUT_AFTER = 4  # news more, each time
 FOLLOWED = {"sf": "DEMO-LOST-0", "zto": "DEMO-PARCEL-1"}
 
 
@@ -33,22 +36,36 @@ async def follow_parcels(story: Story, sandbox: Sandbox) -> None:
 
 
 async def _watch(story: Story, sandbox: Sandbox, numbers: list[str]) -> list[track_service_pb2.WatchTracksResponse]:
-    """Everything that happens to the parcels; the reader is cut and comes back with its cursor."""
+    """Everything that happens to the parcels, as far as it happens in time; the reader is cut CUTS times."""
     seen: list[track_service_pb2.WatchTracksResponse] = []
-    cursor = "0"
-    async with asyncio.timeout(DELIVERY_TIMEOUT_S):
-        for cut in range(CUTS + 1):
-            async with Client(sandbox.server) as client:
-                async for message in client.watch_tracks(cursor, waybill_numbers=numbers):
-                    cursor = message.cursor
-                    if message.HasField("news"):
-                        seen.append(message)
-                        _tell(story, message.news)
-                    if all(_delivered(seen, number) for number in numbers):
-                        return seen
-                    if cut < CUTS and len(seen) >= 4 * (cut + 1):
-                        break
+    with suppress(TimeoutError):  # the check says what was not seen
+        async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+            cursor = "0"
+            for cut in range(1, CUTS + 1):
+                cursor = await _read_on(story, sandbox, numbers, cursor, seen, most=CUT_AFTER * cut)
+            await _read_on(story, sandbox, numbers, cursor, seen)
     return seen
+
+
+async def _read_on(
+    story: Story,
+    sandbox: Sandbox,
+    numbers: list[str],
+    cursor: str,
+    seen: list[track_service_pb2.WatchTracksResponse],
+    *,
+    most: int = sys.maxsize,
+) -> str:
+    """Read over a connection of its own until `most` news are seen or all parcels are delivered; the cursor then."""
+    async with Client(sandbox.server) as client, aclosing(client.watch_tracks(cursor, waybill_numbers=numbers)) as news:
+        async for message in news:
+            cursor = message.cursor
+            if message.HasField("news"):
+                seen.append(message)
+                _tell(story, message.news)
+            if len(seen) >= most or all(_delivered(seen, number) for number in numbers):
+                break
+    return cursor
 
 
 def _tell(story: Story, news: track_service_pb2.TrackNews) -> None:

@@ -44,6 +44,7 @@ def demo_order(reference: str, *, only: str = "") -> core_pb2.Order:
     return core_pb2.Order(
         reference=reference,
         recipient=core_pb2.Party(contact=contact, address=address),
+        remark="请本人签收",  # the simulated carriers deliver it, and do not draw lots
         parcels=[core_pb2.Parcel(weight_g=800, items=[core_pb2.Item(title="图书", quantity=2)])],
         routing=core_pb2.Routing(allowed_carriers=[only] if only else []),
     )

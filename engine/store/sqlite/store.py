@@ -26,6 +26,7 @@ from engine.core.policy.records import (
     StoredLabel,
 )
 from engine.core.policy.track_records import NumberedNews
+from engine.recent import Recent
 from engine.store.codec import Codec, PlainCodec, SealBroken
 from engine.store.listeners import tell_all
 from engine.store.observe import NullObserver, StoreObserver
@@ -46,7 +47,7 @@ from engine.store.sqlite.reading import Reads, fetch
 from engine.store.sqlite.returns import ReturnRows, SqliteReturns
 from engine.store.sqlite.rows import Row, Rows
 from engine.store.sqlite.track_rows import TrackRows
-from engine.store.sqlite.tracks import SqliteTracks
+from engine.store.sqlite.tracks import KNOWN_TRACKS, SqliteTracks
 from engine.store.sqlite.writer import Writer, end_process
 
 ID_MARGIN_US = 60_000_000
@@ -71,6 +72,7 @@ class SqliteStore(SqliteTracks, SqliteReturns):
         self._rows = Rows(codec)
         self._listeners: list[Callable[[Collection[Event]], None]] = []
         self._track_rows = TrackRows(codec)
+        self._known_tracks = Recent(KNOWN_TRACKS)
         self._return_rows = ReturnRows(codec)
         self._news_listeners = []
         self._reads = Reads(path)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
 from engine.core.policy.track_records import DeadLetter, LoadedTrack, NumberedNews, TrackRecord
+from engine.recent import Recent
 from engine.store.rules import check_track_step, count_stalled, to_us
 from engine.store.sqlite import track_writes
 from engine.store.sqlite.queries import SQL
@@ -17,6 +19,18 @@ from engine.store.sqlite.rows import Row
 from engine.store.sqlite.track_rows import TrackRows
 from engine.store.sqlite.writer import Writer
 from engine.store.track_port import CLAIM_LEASE_S, TrackChange
+
+KNOWN_TRACKS = 1024
+"""Tracks that are not decoded again while their row stays the same: a shop's page asks about one parcel many times."""
+KNOWN_EVENTS = 64
+"""Longer ones are not kept: together they stay below some 20 MB."""
+
+
+class KnownTrack(NamedTuple):
+    """A track as it was read. Its version grows with every event, so that an equal row has the same events."""
+
+    row: Sequence[Any]
+    loaded: LoadedTrack
 
 
 class SqliteTracks:
@@ -28,6 +42,7 @@ class SqliteTracks:
     _writer: Writer
     _reads: Reads
     _track_rows: TrackRows
+    _known_tracks: Recent[str, KnownTrack]
     _news_listeners: list[Callable[[Collection[NumberedNews]], None]]
 
     async def open_track(self, track: TrackRecord) -> TrackRecord:
@@ -42,14 +57,22 @@ class SqliteTracks:
 
     async def find_track(self, tenant: str, carrier: str, waybill_number: str) -> LoadedTrack | None:
         """The newest track of a number."""
+        where = (tenant, carrier, waybill_number)
+        rows = self._reads.short(SQL.tracks_of_number, where)
+        if not rows:
+            return None
+        newest = _newest(rows)
+        known = self._known_tracks.get(str(newest[0]))
+        if known is not None and known.row == newest:
+            return known.loaded
         # Two short reads instead of a join that sorts: most numbers have one track, and readers come in crowds.
         with self._reads.snapshot():
-            rows = self._reads.short(SQL.tracks_of_number, (tenant, carrier, waybill_number))
-            if not rows:
-                return None
-            newest = max(rows, key=_age) if len(rows) > 1 else rows[0]
+            newest = _newest(self._reads.short(SQL.tracks_of_number, where))  # tracks are never deleted
             events = self._reads.short(SQL.events_of_track, (newest[0],))
-        return self._track_rows.read_loaded(newest, events)
+        loaded = self._track_rows.read_loaded(newest, events)
+        if len(events) <= KNOWN_EVENTS:
+            self._known_tracks.put(loaded.track.track_id, KnownTrack(newest, loaded))
+        return loaded
 
     async def find_tracks_by_number(self, carrier: str, account_id: str, waybill_number: str) -> list[TrackRecord]:
         """The newest track of a number of every tenant that follows it at this account."""
@@ -163,6 +186,11 @@ class SqliteTracks:
 
     def _track(self, sql: str, row: Row) -> LoadedTrack | None:
         return next(self._track_rows.read_tracks(self._reads.short(sql, row)), None)
+
+
+def _newest(rows: Sequence[Row]) -> Row:
+    """Of the tracks of one number, which is never none."""
+    return max(rows, key=_age) if len(rows) > 1 else rows[0]
 
 
 def _age(row: Row) -> tuple[int, str]:

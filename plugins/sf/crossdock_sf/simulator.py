@@ -202,7 +202,8 @@ class SfSimulator(CarrierSimulator):
 
     def _accept(self, order: orders.Json) -> Entry:
         count = orders.numbers_needed(order)
-        numbers = [f"SF7444{self._issued + n:09d}" for n in range(1, count + 1)]
+        last = self.first_serial + self._issued
+        numbers = [f"SF7444{last + n:09d}" for n in range(1, count + 1)]
         self._issued += count
         facts = orders.facts_of(order, numbers) | {"phone_tails": routes.tail_marks(order)}
         return self.ledger.book(self.clock(), order["orderId"], numbers[0], **facts)

@@ -23,8 +23,10 @@ DELIVERED, REFUSED, LOCKER, LOST, REDELIVERED = "delivered", "refused", "locker"
 BACK = "back"
 """The story of the parcel that returns, under a number of its own."""
 
-REMARK_WORDS: Mapping[str, str] = {"拒收": REFUSED, "丰巢": LOCKER, "丢失": LOST, "改派": REDELIVERED}
-"""Word in an order's remark -> how its parcel ends."""
+REMARK_WORDS: Mapping[str, str] = {
+    "拒收": REFUSED, "丰巢": LOCKER, "丢失": LOST, "改派": REDELIVERED, "签收": DELIVERED, "退货": DELIVERED,
+}  # fmt: skip
+"""Word in an order's remark -> how its parcel ends; the first found counts. What goes back is taken in."""
 
 # Of a hundred parcels: up to which draw each unhappy end goes.
 _DRAWS = ((3, REFUSED), (11, LOCKER), (16, REDELIVERED), (17, LOST))

@@ -139,7 +139,7 @@ class ZtoSimulator(CarrierSimulator):
         if self.faults.refuse_bookings:
             raise wire.Rejected("F002", "电子面单余额不足")
         now = self.clock()
-        created = self.desk.create(body, now)
+        created = self.desk.create(body, now, self.first_serial)
         if self.bound:
             self.postman.follow([self.ledger.by_waybill[created["billCode"]]], now)
         self._push(created["orderCode"], created["billCode"], 1)

@@ -32,12 +32,13 @@ class Desk:
         for entry in ledger.entries:
             self._remember(entry)
 
-    def create(self, body: dict[str, Any], now: datetime) -> dict[str, Any]:
+    def create(self, body: dict[str, Any], now: datetime, first_serial: int = 0) -> dict[str, Any]:
         """Book, again and again for the same partnerOrderCode. Raises Rejected."""
         _check_order(body)
-        serial = len(self._by_order_code) + 1
-        if self._balance is not None and serial > self._balance:
+        issued = len(self._by_order_code)
+        if self._balance is not None and issued >= self._balance:
             raise Rejected("F002", "电子面单余额不足")
+        serial = first_serial + issued + 1
         order_code = f"{now.astimezone(_CHINA):%y%m%d}{serial:012d}"
         reference = str(body["partnerOrderCode"])
         entry = self._ledger.book(

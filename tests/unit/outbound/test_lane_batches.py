@@ -58,6 +58,31 @@ async def test_a_lonely_item_waits_briefly_for_company() -> None:
     assert (early, scene.transport.sent) == (0, ["find:R1,R2"])
 
 
+async def test_items_that_keep_coming_share_a_call() -> None:
+    """Two hundredths of a second are for the lonely: more keep filling a call, for a tenth at most."""
+    async with yard(find=FIFTY) as scene:
+        tasks = []
+        for n in range(24):
+            tasks.append(scene.start("find", f"R{n}"))
+            await scene.clock.settle(0.006)
+        await scene.clock.settle(0.03)
+        await asyncio.gather(*tasks)
+
+    assert [len(sent.split(",")) for sent in scene.transport.sent] == [17, 7]
+
+
+async def test_what_a_full_call_leaves_behind_waits_for_the_rest_of_its_crowd() -> None:
+    """Sixty, and after a pause forty more: two full calls, not one full and two half empty."""
+    async with yard(find=FIFTY) as scene:
+        tasks = [scene.start("find", f"R{n}") for n in range(60)]
+        await scene.clock.settle(0.05)
+        tasks += [scene.start("find", f"S{n}") for n in range(40)]
+        await scene.clock.settle()
+        await asyncio.gather(*tasks)
+
+    assert [len(sent.split(",")) for sent in scene.transport.sent] == [50, 50]
+
+
 async def test_a_near_deadline_sends_a_batch_early() -> None:
     """Nobody waits for company past the time the call itself needs."""
     async with yard(find=FIFTY) as scene:

@@ -164,6 +164,14 @@ def test_speed_is_taken_from_the_command_line() -> None:
     assert parser().parse_args(arguments).speed == 1.0
 
 
+def test_first_serial_is_taken_from_the_command_line() -> None:
+    """--first-serial is a whole number; numbers begin at the beginning without it."""
+    arguments = ["acme", "--ledger", "x"]
+
+    assert parser().parse_args([*arguments, "--first-serial", "5000"]).first_serial == 5000
+    assert parser().parse_args(arguments).first_serial == 0
+
+
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast"])
 def test_impossible_speed_is_wrong_usage(speed: str, tmp_path: Path) -> None:
     """Zero, negative and endless speeds are refused with the remedy, code 2."""

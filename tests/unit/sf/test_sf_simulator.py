@@ -115,6 +115,15 @@ def test_pieces_and_receipts_have_numbers_of_their_own_also_after_a_restart(tmp_
     assert second.waybill_number == "SF7444000000005"
 
 
+def test_two_simulators_of_the_carrier_issue_different_numbers() -> None:
+    """Each begins after a serial of its own."""
+    one, other = World(), World()
+    other.simulator.first_serial = 1_000_000
+
+    assert one.booked().waybill_number == "SF7444000000001"
+    assert other.booked().waybill_number == "SF7444001000001"
+
+
 def test_used_reference_is_refused_even_after_cancelling() -> None:
     """An order id stays burnt; the look-up behind 8016 tells whose order it is."""
     world = World()

@@ -180,6 +180,18 @@ def test_numbers_draw_unhappy_ends_now_and_then() -> None:
     assert ends[story.DELIVERED] > 1_500
 
 
+@pytest.mark.parametrize("word", ["签收", "退货"])
+def test_parcel_that_is_to_arrive_draws_no_lot(word: str) -> None:
+    """A word in the remark that asks for delivery spares it what its number would draw."""
+    world = World()
+    world.booked(asking_for(word))
+    (entry,) = world.simulator.ledger.entries
+
+    ends = {story.story(change(entry, waybill_number=f"SF7444{serial:09d}")) for serial in range(200)}
+
+    assert ends == {story.DELIVERED}
+
+
 def test_cancelled_parcel_never_travels() -> None:
     """No route and no push after a cancel."""
     world = pushing()

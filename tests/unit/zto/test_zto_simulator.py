@@ -82,6 +82,18 @@ def test_repeated_reference_books_again(
     assert len(simulator.ledger.by_reference[booking.reference]) == 2
 
 
+def test_two_simulators_of_the_carrier_issue_different_numbers(
+    zto: Zto, simulator: ZtoSimulator, demo: Account, booking: Booking, clock: Any, kit: Any
+) -> None:
+    """Waybill numbers and order codes begin after a serial of its own."""
+    other = ZtoSimulator(Ledger(), clock=clock)
+    other.first_serial = 1_000_000
+    first, second = booked(zto, simulator, demo, booking, kit), booked(zto, other, demo, booking, kit)
+
+    assert (first.waybill_number, second.waybill_number) == ("75400000000001", "75400001000001")
+    assert first.carrier_order_id != second.carrier_order_id
+
+
 def test_numbers_stay_unique_after_a_restart(
     zto: Zto, clock: Any, demo: Account, booking: Booking, kit: Any, tmp_path: Path
 ) -> None:

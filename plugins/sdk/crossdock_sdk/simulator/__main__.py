@@ -100,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add("--faults", default="{}", metavar="JSON", help="the faults to start with")
     add("--seed", type=int, default=0, help="seed of the mishaps drawn")
     add("--speed", type=_speed, default=1.0, help="how many times faster than the clock parcels live (%(default)s)")
+    add("--first-serial", type=int, default=0, metavar="N", help="waybill numbers begin after it (%(default)s)")
     add("--exit-with-parent", action="store_true", help="stop when standard input closes")
     return command
 
@@ -127,6 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     simulator = simulator_cls(ledger, clock=lambda: datetime.now(UTC), push_url=options.push_url)
     simulator.faults = faults
     simulator.speed = options.speed
+    simulator.first_serial = options.first_serial
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(simulator, options))

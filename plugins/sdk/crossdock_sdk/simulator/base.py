@@ -25,11 +25,13 @@ class CarrierSimulator(ABC):
     subclass honours `refuse_bookings` and `lookup_blind_s`, the server all others. outbox: pushes
     (absolute URL in the request); the server sends them after the answer, starting in this order,
     and repeats what is not accepted. speed: how many times faster than the clock parcels live:
-    1.0 is real time, 86400.0 makes a day a second; set it before serving.
+    1.0 is real time, 86400.0 makes a day a second. first_serial: waybill numbers begin after it, so that
+    several simulators of one carrier issue different ones. Set both before serving.
     """
 
     code: ClassVar[str]
     speed: float = 1.0
+    first_serial: int = 0
 
     def __init__(
         self,

@@ -119,6 +119,25 @@ async def test_tenant_sees_its_own_tracks_only(store: Any, make: Any) -> None:
     assert found == [None, None, None]
 
 
+async def test_track_is_found_as_it_is_now(store: Any, make: Any) -> None:
+    """However often a number was looked up, the next look sees what was committed or claimed in between."""
+    track = await store.open_track(make.track(next_poll_time=make.now))
+    seen = [await store.find_track("acme", "sf", "SF1")]
+    track = await store.commit_track(make.step(track, make.kept(1)))
+    seen.append(await store.find_track("acme", "sf", "SF1"))
+    track = await store.commit_track(make.step(track, make.kept(2)))
+    seen.append(await store.find_track("acme", "sf", "SF1"))
+    await store.claim_due_tracks(make.now, limit=1, lease_s=60)
+    seen.append(await store.find_track("acme", "sf", "SF1"))
+
+    again = await store.find_track("acme", "sf", "SF1")
+
+    assert [len(one.events) for one in seen] == [0, 1, 2, 2]
+    assert [one.track.version for one in seen] == [0, 1, 2, 2]
+    assert seen[3].track.next_poll_time == make.now + timedelta(seconds=60)
+    assert again == seen[3] == await store.get_track("acme", "t1")
+
+
 async def test_push_finds_the_number_of_every_tenant(store: Any, make: Any) -> None:
     """By carrier, account and number: the newest track of each tenant."""
     old = await store.open_track(make.track("t1"))

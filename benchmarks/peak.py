@@ -1,0 +1,252 @@
+"""One run of a peak in open loop: orders sent at times fixed beforehand, faults by plan, samples every second, ledgers.
+
+Four accounts share the orders, each with a simulator of its own: two stay well, one browns out, and one, which should
+get twice as many as each of the others, has a hidden quota. `double11` runs it twice and judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+import httpx
+import msgspec
+
+from benchmarks.booking import cpu_s, order
+from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from crossdock_sdk.simulator import Faults
+from engine.cli.sandbox import Sandbox, running_sandbox
+
+pb = order_service_pb2
+WELL, BROWN, QUOTA = ("sf", "zto"), "sf-brown", "zto-quota"
+SHARES = {"sf": 20, "zto": 20, BROWN: 20, QUOTA: 40}
+LATENCY_S = 0.08
+SLOWER = 10
+ERROR_SHARE = 0.5
+DEADLINE_S = 30.0
+A_CONNECTION = 100
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What happens when, in seconds from the start. Before and after the peak orders come at the normal rate."""
+
+    peak_s: float
+    normal_per_s: float
+    peak_per_s: float
+    quota_per_s: float
+    with_faults: bool
+    calm_s: float = 10.0
+    drain_s: float = 60.0
+
+    @property
+    def peak(self) -> tuple[float, float]:
+        """When it begins and ends."""
+        return self.calm_s, self.calm_s + self.peak_s
+
+    @property
+    def slow(self) -> tuple[float, float]:
+        """When BROWN takes ten times as long."""
+        return self.calm_s + self.peak_s * 0.25, self.calm_s + self.peak_s * 0.5
+
+    @property
+    def failing(self) -> tuple[float, float]:
+        """When half of what BROWN is asked fails."""
+        return self.calm_s + self.peak_s * 0.5, self.calm_s + self.peak_s * 0.75
+
+    def due(self) -> Iterator[float]:
+        """When each order is to be sent."""
+        at, (begins, ends) = 0.0, self.peak
+        while at < ends + self.calm_s:
+            yield at
+            at += 1.0 / (self.peak_per_s if begins <= at < ends else self.normal_per_s)
+
+    def faults(self) -> list[tuple[float, str, Faults]]:
+        """When which simulator begins to misbehave how."""
+        if not self.with_faults:
+            return []
+        return [
+            (self.peak[0], QUOTA, _faults(quota_per_s=self.quota_per_s)),
+            (self.slow[0], BROWN, _faults(slower=SLOWER)),
+            (self.failing[0], BROWN, _faults(error_share=ERROR_SHARE)),
+            (self.failing[1], BROWN, _faults()),
+        ]
+
+
+class Sent(msgspec.Struct):
+    """An order: when it was due and how late it was sent, what was answered and how long that took since it was due.
+
+    code: of gRPC, "" when accepted. account: where it was sent first. was_diverted: not to its first candidate.
+    """
+
+    at_s: float
+    late_s: float = 0.0
+    took_s: float = 0.0
+    code: str = ""
+    order_id: str = ""
+    state: str = ""
+    account: str = ""
+    attempts: int = 0
+    was_diverted: bool = False
+    waybill_number: str = ""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Once a second: the engine's memory and processor time, QUOTA's learned rate and what its simulator counted."""
+
+    at_s: float
+    rss_mib: float
+    cpu_s: float
+    rate_per_s: float | None
+    calls: int
+    refused: int
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Everything about one run. rest_mib: memory before the first order. Ledgers: see `compare`."""
+
+    plan: Plan
+    orders: list[Sent]
+    samples: list[Sample]
+    rest_mib: float
+    drained_s: float
+    ledgers: dict[str, int]
+
+
+async def play(folder: Path, plan: Plan) -> Run:
+    """Start everything, send the orders, wait for those still open, read the ledgers."""
+    settings = {"account": {name: {"share_percent": percent} for name, percent in SHARES.items()}}
+    async with running_sandbox(folder, carriers=tuple(SHARES), settings=settings) as sandbox, AsyncExitStack() as stack:
+        for simulator in sandbox.simulators.values():
+            await simulator.set_faults(_faults())
+        apart = (("grpc.use_local_subchannel_pool", 1),)
+        count = max(2, int(plan.peak_per_s * 5 / A_CONNECTION))
+        channels = [grpc.aio.insecure_channel(sandbox.server, options=apart) for _ in range(count)]
+        for channel in channels:
+            await stack.enter_async_context(channel)
+        stubs: list[order_service_pb2_grpc.OrderServiceAsyncStub] = [
+            order_service_pb2_grpc.OrderServiceStub(channel) for channel in channels
+        ]
+        rest_mib = _rss_mib(sandbox.engine_pid)
+        samples: list[Sample] = []
+        started = time.perf_counter() + 0.5
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_sample(sandbox, started, samples))
+            misbehaving = group.create_task(_misbehave(sandbox, plan, started))
+            orders = await _send(stubs, plan, started)
+            await misbehaving
+            drained_s = await _drain(stubs[0], orders, plan.drain_s)
+            watching.cancel()
+        return Run(plan, orders, samples, rest_mib, drained_s, compare(sandbox, orders))
+
+
+def compare(sandbox: Sandbox, orders: Sequence[Sent]) -> dict[str, int]:
+    """Orders against the carriers' ledgers: booked but not there, there twice, there without having been booked."""
+    live = {n: reference for s in sandbox.simulators.values() for n, reference in s.live_waybills().items()}
+    owners = Counter(reference.rpartition("-")[0] for reference in live.values())
+    booked = {one.waybill_number for one in orders if one.state == "BOOKED"}
+    return {
+        "live": len(live),
+        "lost": len(booked - live.keys()),
+        "doubled": sum(count > 1 for count in owners.values()),
+        "orphans": len(live.keys() - booked),
+    }
+
+
+def _faults(*, slower: float = 1.0, error_share: float = 0.0, quota_per_s: float | None = None) -> Faults:
+    """Of bookings only: what else the engine asks is no part of the peak."""
+    return Faults(
+        operations=("book",),
+        latency_s=LATENCY_S * slower,
+        latency_jitter_s=LATENCY_S * slower / 2,
+        error_share=error_share,
+        quota_per_s=quota_per_s,
+    )
+
+
+async def _send(
+    stubs: Sequence[order_service_pb2_grpc.OrderServiceAsyncStub], plan: Plan, started: float
+) -> list[Sent]:
+    run = uuid.uuid4().hex
+    orders = [Sent(at) for at in plan.due()]
+    async with asyncio.TaskGroup() as group:
+        for index, one in enumerate(orders):
+            wait_s = started + one.at_s - time.perf_counter()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            one.late_s = time.perf_counter() - started - one.at_s
+            request = pb.CreateOrderRequest(order=order(run, index))
+            group.create_task(_create(stubs[index % len(stubs)], request, one, started))
+    return orders
+
+
+async def _create(
+    stub: order_service_pb2_grpc.OrderServiceAsyncStub, request: pb.CreateOrderRequest, one: Sent, started: float
+) -> None:
+    try:
+        answer = await stub.CreateOrder(request, timeout=DEADLINE_S)
+    except grpc.aio.AioRpcError as error:
+        one.code = error.code().name
+    else:
+        _note(one, answer.order)
+    one.took_s = time.perf_counter() - started - one.at_s
+
+
+def _note(one: Sent, made: core_pb2.Order) -> None:
+    one.order_id = made.order_id
+    one.state = core_pb2.Order.State.Name(made.state).removeprefix("STATE_")
+    one.attempts = len(made.attempts)
+    if made.attempts:
+        one.account = made.attempts[0].account_id.removesuffix("-sandbox")
+        one.was_diverted = made.attempts[0].cause.startswith("not ")
+    one.waybill_number = made.booking.waybill_number
+
+
+async def _drain(stub: order_service_pb2_grpc.OrderServiceAsyncStub, orders: Sequence[Sent], drain_s: float) -> float:
+    """Look at accepted orders that were not booked yet until they are; seconds it took."""
+    started = time.perf_counter()
+    while open_orders := [one for one in orders if one.state in ("ACCEPTED", "BOOKING")]:
+        if time.perf_counter() - started > drain_s:
+            break
+        for one in open_orders:
+            answer = await stub.GetOrder(pb.GetOrderRequest(order_id=one.order_id), timeout=DEADLINE_S)
+            _note(one, answer.order)
+        await asyncio.sleep(0.5)
+    return time.perf_counter() - started
+
+
+async def _misbehave(sandbox: Sandbox, plan: Plan, started: float) -> None:
+    for at, name, faults in plan.faults():
+        await asyncio.sleep(max(0.0, started + at - time.perf_counter()))
+        await sandbox.simulators[name].set_faults(faults)
+
+
+async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> None:
+    pid, wanted = sandbox.engine_pid, ("lane_rate_per_second{", f'account="{QUOTA}-sandbox"', 'operation="book"')
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            await asyncio.sleep(max(0.0, started + len(samples) - time.perf_counter()))
+            metrics = (await client.get(f"{sandbox.http}/metrics")).text.splitlines()
+            rates = [line for line in metrics if all(part in line for part in wanted)]
+            stats = await sandbox.simulators[QUOTA].stats()
+            samples.append(
+                Sample(
+                    time.perf_counter() - started,
+                    _rss_mib(pid),
+                    cpu_s(pid),
+                    float(rates[0].rpartition(" ")[2]) if rates else None,
+                    int(stats["calls"].get("book", 0)),
+                    int(stats["busy"]),
+                )
+            )
+
+
+def _rss_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
