@@ -9,6 +9,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from crossdock.v1 import core_pb2, order_service_pb2
+from engine.api.knock import OWN_QUEUE
 from tests.integration.kit import State, booked, create, only, order, parcel, party, refusal
 from tests.integration.world import World
 
@@ -201,9 +202,9 @@ async def test_output_only_fields_of_a_request_are_ignored(world: World) -> None
     assert answer.order.booking.waybill_number != "SF0000000000000"
 
 
-async def test_no_method_has_a_task_that_every_call_waits_for(world: World) -> None:
-    """grpc.aio keeps one for each method it was told of beforehand, and waits for all of them at every call."""
+async def test_few_methods_have_a_task_that_every_call_waits_for(world: World) -> None:
+    """grpc.aio keeps one for each method with a queue of its own, and waits for all of them at every call."""
     await world.caller().CreateOrder(create("create-by-name"))
 
     waiting = [task for task in asyncio.all_tasks() if "_request_registered_call" in repr(task)]
-    assert waiting == []
+    assert len(waiting) == len(OWN_QUEUE) < 6
