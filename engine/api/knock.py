@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -40,6 +41,7 @@ PERIOD_S = 0.15
 FEW = 3
 """Calls since the last knock; where there are no more, nobody waits."""
 HEADER = "crossdock-knock"
+PREFIX = "crossdock-door-"
 LOST_S = 10.0
 
 Stub: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
@@ -67,7 +69,8 @@ class Knock:
 
     def open(self) -> str:
         """The address to listen on. Raises OSError where no folder can be made."""
-        self._folder = Path(tempfile.mkdtemp(prefix="crossdock-door-"))  # for this user only
+        _sweep(Path(tempfile.gettempdir()))
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # for this user only
         return f"unix:{self._folder}/door"
 
     def hears(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
@@ -128,3 +131,14 @@ class Knock:
         self._sent_at[method] = self._clock.monotonic()
         await send(method)
         self._sent_at.pop(method, None)
+
+
+def _sweep(temporary: Path) -> None:
+    """Remove what engines that were killed left behind: sockets at which nobody listens."""
+    for door in temporary.glob(f"{PREFIX}*/door"):
+        with socket.socket(socket.AF_UNIX) as asking, suppress(OSError):
+            asking.settimeout(0.2)
+            try:
+                asking.connect(str(door))
+            except ConnectionRefusedError:
+                shutil.rmtree(door.parent, ignore_errors=True)

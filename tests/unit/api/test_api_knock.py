@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_the_socket_is_for_this_user_only_and_goes_with_the_engine() -> None:
 
     assert mode == 0o700
     assert not folder.exists()
+
+
+def test_the_next_engine_removes_what_a_killed_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not the socket of one that still listens."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folders = [Path(Knock(FakeClock()).open().removeprefix("unix:")).parent for _ in range(2)]
+    with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as alive:
+        dead.bind(f"{folders[0]}/door")
+        alive.bind(f"{folders[1]}/door")
+        alive.listen()
+        Knock(FakeClock()).open()
+
+    assert [folder.exists() for folder in folders] == [False, True]
 
 
 @pytest.mark.parametrize("metadata", [(), ((HEADER, "guessed"),), None])
