@@ -107,25 +107,42 @@ class Ghz:
         self._folder = folder
         write_protoset(folder / "contract.protoset")
 
-    async def run(self, load: Load, target: Target, count: int, *, rate: float = 0.0) -> Figures:
-        """`count` calls, 64 under way; with a `rate` so many a second, whether or not answers come."""
-        data = self._folder / "calls.bin"
-        write_requests(data, load.requests(count))
+    async def start(
+        self,
+        address: str,
+        method: str,
+        requests: Sequence[Message],
+        *,
+        rate: float = 0.0,
+        key: str = "",
+        connections: int = CONNECTIONS,
+    ) -> asyncio.subprocess.Process:
+        """Begin to send them, 64 under way; with a `rate` so many a second, whether or not answers come."""
+        data = self._folder / f"{uuid.uuid4().hex}.bin"
+        write_requests(data, requests)
         pace = ["--rps", f"{rate:.0f}", "--async"] if rate else []
-        before = booking.cpu_s(target.pid)
-        process = await asyncio.create_subprocess_exec(
-            *(self._program, "--insecure", "--protoset", str(self._folder / "contract.protoset")),
-            *("--call", load.method, "--binary-file", str(data), "--total", str(count), "--timeout", "60s"),
-            *("--concurrency", str(IN_FLIGHT), "--connections", str(CONNECTIONS), "--format", "json", *pace),
-            target.address,
+        who = ["--metadata", json.dumps({"authorization": f"Bearer {key}"})] if key else []
+        return await asyncio.create_subprocess_exec(
+            *(self._program, "--insecure", "--protoset", str(self._folder / "contract.protoset"), "--call", method),
+            *("--binary-file", str(data), "--total", str(len(requests)), "--timeout", "60s", "--format", "json"),
+            *("--concurrency", str(IN_FLIGHT), "--connections", str(connections), *pace, *who, address),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+
+    async def report(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
+        """What it found, once it is done."""
         out, err = await process.communicate()
-        cpu = booking.cpu_s(target.pid) - before
         if process.returncode:
             raise SystemExit(f"ghz: {err.decode().strip()}")
-        report: dict[str, Any] = json.loads(out)
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    async def run(self, load: Load, target: Target, count: int, *, rate: float = 0.0) -> Figures:
+        """`count` calls, all served."""
+        before = booking.cpu_s(target.pid)
+        report = await self.report(await self.start(target.address, load.method, load.requests(count), rate=rate))
+        cpu = booking.cpu_s(target.pid) - before
         if report["statusCodeDistribution"] != {"OK": count}:
             raise SystemExit(f"{load.name} at {target.name}: not all served: {report['statusCodeDistribution']}")
         latency = {row["percentage"]: row["latency"] / 1e6 for row in report["latencyDistribution"]}

@@ -286,7 +286,7 @@ class Engine:
             self.metrics.orders_open().set(booker.open_count)
             self.metrics.watchers().set(self.watch.watcher_count)
             self.metrics.tasks().set(len(asyncio.all_tasks()))
-            self.metrics.pressed(self.admission.pressure, gate.door_wait_s())
+            self.metrics.pressed(self.admission.pressure, gate.waits())
 
         self.metrics.before_scrape.append(refresh)
 
@@ -297,7 +297,6 @@ class Engine:
 
         def busy() -> Signals:
             return Signals(
-                door_wait_s=gate.door_wait_s(),
                 store_share=self.store.write_load(),
                 open_share=share_of(booker.open_count, most_open),
                 calls_share=gate.load,
@@ -320,7 +319,7 @@ class Engine:
             follow(self.store, tracks, self.clock, failure_log("following")),
             returning.run(self._tenants, failure_log("returning")),
             self.stalls.run(failure_log("stall checks")),
-            Overload(self.admission, busy, self.clock, OverloadReport(self.metrics)).run(),
+            Overload(self.admission, busy, gate.waits, self.clock, OverloadReport(self.metrics)).run(),
             gate.measure(),
         )
         return [asyncio.create_task(self._vital(job)) for job in jobs]

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.brownout import Reading
-from engine.core.policy.pressure import Pressure
+from engine.core.policy.pressure import Pressure, Waits
 from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
@@ -75,7 +75,7 @@ class Metrics:
         self.brownout_pressure = self._gauge(
             "brownout_pressure", "How hard calls press, in levels, on all tenants or on greedy ones.", "on"
         )
-        self.door_wait = self._gauge("door_wait_seconds", "How long calls wait until the engine sees them.")
+        self.door_wait = self._gauge("door_wait_seconds", "How long calls wait until they are seen.", "queue")
         self.refusal_seconds = self._histogram(
             "grpc_refusal_duration_seconds",
             "From a call's arrival here to its refusal for overload.",
@@ -187,11 +187,13 @@ class Metrics:
         self.brownout_level().set(reading.level)
         self.brownout_changes(str(int(reading.level)), reading.signal).inc()
 
-    def pressed(self, pressure: Pressure, door_wait_s: float) -> None:
+    def pressed(self, pressure: Pressure, waits: Waits) -> None:
         """How hard the engine is pressed now."""
         self.brownout_pressure("all").set(pressure.on_all)
         self.brownout_pressure("greedy").set(pressure.on_greedy)
-        self.door_wait().set(door_wait_s)
+        self.door_wait("bookings").set(waits.bookings_s)
+        self.door_wait("tracks").set(waits.tracks_s)
+        self.door_wait("others").set(waits.others_s)
 
     # OrdersObserver
 

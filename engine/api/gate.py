@@ -27,6 +27,7 @@ from engine.core.errors import Overloaded
 from engine.core.policy.admission import Admission
 from engine.core.policy.brownout import ESSENTIAL, Brownout, share_of
 from engine.core.policy.fields import FieldViolation
+from engine.core.policy.pressure import NO_WAIT, Waits
 from engine.core.policy.records import Tenant
 from engine.log import logger
 from engine.metrics import Metrics
@@ -117,9 +118,9 @@ class Gate(grpc.aio.ServerInterceptor):
         """How many of the calls that may be under way are."""
         return share_of(self._open, self._max_calls)
 
-    def door_wait_s(self) -> float:
+    def waits(self) -> Waits:
         """How long calls wait until they get here."""
-        return self.knock.wait_s() if self.knock else 0.0
+        return self.knock.waits() if self.knock else NO_WAIT
 
     async def measure(self) -> None:
         """Find that out until cancelled."""

@@ -21,18 +21,21 @@ from typing import TypeAlias
 import grpc
 
 from engine.clock import Clock
+from engine.core.policy.pressure import Waits
 
 BOOKINGS = "/crossdock.v1.OrderService/CreateOrder"
+TRACKS = "/crossdock.v1.TrackService/GetTrack"
 OWN_QUEUE = frozenset(
     {
         BOOKINGS,
+        TRACKS,
         "/crossdock.v1.OrderService/CancelOrder",
         "/crossdock.v1.TrackService/IngestPush",
         "/grpc.health.v1.Health/Check",
     }
 )
 """Methods whose calls do not wait behind others'. Each costs every call a little CPU, so these are only what must not
-be held up by a flood of cheaper calls."""
+be held up by a flood of cheaper calls, and what such floods are made of."""
 PERIOD_S = 0.15
 FEW = 3
 """Calls since the last knock; where there are no more, nobody waits."""
@@ -50,14 +53,14 @@ HEARD: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler
 
 
 class Knock:
-    """Knocks at the queues of what can be given up, that of bookings and that of all others, one knock at a time."""
+    """Knocks at the queues of what can be given up: bookings, tracks and all others, one knock at a time in each."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._calls = 0
         self._token = secrets.token_hex(16)
         self._other = f"/crossdock.knock/{self._token}"
-        self._queues = (BOOKINGS, self._other)
+        self._queues = (BOOKINGS, TRACKS, self._other)
         self._sent_at: dict[str, float] = {}
         self._waited_s: dict[str, float] = {}
         self._folder: Path | None = None
@@ -69,7 +72,7 @@ class Knock:
 
     def hears(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
         """Whether a call that came in is a knock; takes its time. Ask once for every call."""
-        if method != self._other and (method != BOOKINGS or (HEADER, self._token) not in tuple(metadata or ())):
+        if method not in self._queues or (method != self._other and (HEADER, self._token) not in tuple(metadata or ())):
             self._calls += 1
             return False
         sent_at = self._sent_at.pop(method, None)
@@ -77,11 +80,14 @@ class Knock:
             self._waited_s[method] = self._clock.monotonic() - sent_at
         return True
 
-    def wait_s(self) -> float:
-        """How long a call waits at the door, at the queue where it waits longest."""
-        now = self._clock.monotonic()
-        under_way = [now - sent_at for sent_at in self._sent_at.values()]
-        return max([*under_way, *self._waited_s.values()], default=0.0)
+    def waits(self) -> Waits:
+        """How long calls wait at the door now."""
+        return Waits(self._wait_s(BOOKINGS), self._wait_s(TRACKS), self._wait_s(self._other))
+
+    def _wait_s(self, queue: str) -> float:
+        sent_at = self._sent_at.get(queue)
+        under_way_s = 0.0 if sent_at is None else self._clock.monotonic() - sent_at
+        return max(under_way_s, self._waited_s.get(queue, 0.0))
 
     async def run(self) -> None:
         """Knock until cancelled."""

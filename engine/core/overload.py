@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from engine.clock import Clock
 from engine.core.policy.admission import Admission
 from engine.core.policy.brownout import Reading, Signals
+from engine.core.policy.pressure import Waits
 
 PERIOD_S = 0.05
 SAMPLES = 20
@@ -28,11 +29,17 @@ class Overload:
     """Samples the event loop's lag and asks for the other signals, twenty times a second."""
 
     def __init__(
-        self, admission: Admission, signals: Callable[[], Signals], clock: Clock, observer: OverloadObserver
+        self,
+        admission: Admission,
+        signals: Callable[[], Signals],
+        waits: Callable[[], Waits],
+        clock: Clock,
+        observer: OverloadObserver,
     ) -> None:
         self._admission = admission
         self._brownout = admission.brownout
         self._signals = signals
+        self._waits = waits
         self._clock = clock
         self._observer = observer
         self._lags_s: deque[float] = deque(maxlen=SAMPLES)
@@ -51,7 +58,7 @@ class Overload:
 
     def _settle(self, lag_s: float) -> None:
         signals, now = replace(self._signals(), loop_lag_s=lag_s), self._clock.monotonic()
-        self._admission.settle(signals.door_wait_s, now)
+        self._admission.settle(self._waits(), now)
         for changed in (
             self._brownout.update(signals, now),
             self._brownout.press(self._admission.pressure.on_all),

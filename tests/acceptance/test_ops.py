@@ -22,7 +22,7 @@ import pytest
 from crossdock.v1 import core_pb2, order_service_pb2
 from engine.core.policy.brownout import Level, Reading
 from engine.core.policy.diversion import Hindrance
-from engine.core.policy.pressure import Pressure
+from engine.core.policy.pressure import Pressure, Waits
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.metrics import Metrics
@@ -135,7 +135,7 @@ def _reporting() -> Metrics:
 
     def move() -> None:
         metrics.brownout_changed(Reading(Level.EXPORTS, "loop_lag"))
-        metrics.pressed(pressure, 0.3)
+        metrics.pressed(pressure, Waits(0.3, 0.3, 0.3))
         metrics.refusal_seconds().observe(0.001)
         metrics.diverted("sf", "zto", Hindrance.QUEUE_WAIT)
         metrics.events_kept("zto", TrackSource.PUSH, new=2, unknown=1)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Set
 from math import exp
 
 from engine.core.policy.brownout import GIVEN_UP, Brownout
-from engine.core.policy.pressure import Pressure, fair_shares, greedy_ones, held_to_others
+from engine.core.policy.pressure import Pressure, Waits, fair_shares, greedy_ones, held_to_others
 
 MEMORY_S = 1.0
 """What was asked counts for about so long."""
@@ -63,7 +63,7 @@ class Admission:
         asked.credit[tenant] = credit - (credit >= 1.0)
         return credit >= 1.0
 
-    def settle(self, wait_s: float, now: float) -> None:
+    def settle(self, waits: Waits, now: float) -> None:
         """Take in how long calls wait at the door; decides what is served until the next time."""
         passed_s, self._settled_at = min(now - self._settled_at, MEMORY_S), now
         if passed_s <= 0:
@@ -72,7 +72,7 @@ class Admission:
         for method, asked in self._asked.items():
             asked.count(passed_s)
             greedy[method] = greedy_ones(asked.rates, self._weights)
-        self.pressure.update(wait_s, passed_s, greedy=any(greedy.values()))
+        self.pressure.update(waits, passed_s, greedy=any(greedy.values()))
         for method, asked in self._asked.items():
             asked.served = self._served(method, asked.rates, greedy[method])
             if asked.served is None:

@@ -65,13 +65,11 @@ ESSENTIAL = frozenset({"CancelOrder", "CancelReturn", "IngestPush", "ConfirmRetu
 class Signals(msgspec.Struct, frozen=True):
     """How busy the engine is.
 
-    loop_lag_s: how late the event loop is, p95 over the last second. door_wait_s: how long calls wait until they are
-    seen; it makes the pressure, not the reading. Shares: what waits to be written, orders in work, calls under way,
-    each of its limit.
+    loop_lag_s: how late the event loop is, p95 over the last second. Shares: what waits to be written, orders in work,
+    calls under way, each of its limit.
     """
 
     loop_lag_s: float = 0.0
-    door_wait_s: float = 0.0
     store_share: float = 0.0
     open_share: float = 0.0
     calls_share: float = 0.0

@@ -29,7 +29,7 @@ DOOR = Panel(
     advice="How long calls wait until the engine sees them, and how long it takes to refuse one. A standing wait above "
     "overload.door_wait_s: the processor is full, and work is given up until it is not. Give it more, or call less.",
     queries=(
-        Query("max(crossdock_door_wait_seconds)", "wait"),
+        Query("max by (queue) (crossdock_door_wait_seconds)", "wait of {{queue}}"),
         Query(
             "histogram_quantile(0.99, sum by (le) "
             "(rate(crossdock_grpc_refusal_duration_seconds_bucket[$__rate_interval])))",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.api.knock import BOOKINGS, HEADER, PERIOD_S, Knock
+from engine.core.policy.pressure import NO_WAIT
 from tests.fakes.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -46,12 +47,13 @@ async def test_a_knock_that_is_not_heard_tells_how_long_it_has_waited() -> None:
     door = Door(FakeClock())
     await door.after(10, 0.7)
 
-    assert door.knock.wait_s() == pytest.approx(0.7)
-    assert len(door.knocks) == len(set(door.knocks)) == 2
+    waits = door.knock.waits()
+    assert waits.bookings_s == waits.tracks_s == waits.others_s == pytest.approx(0.7)
+    assert len(door.knocks) == len(set(door.knocks)) == 3
 
 
 async def test_a_knock_that_is_heard_tells_how_long_it_waited() -> None:
-    """The longest of the queues counts."""
+    """Each queue has its own wait."""
     door = Door(FakeClock())
     await door.after(10, 0.4)
     for method in door.knocks:
@@ -59,7 +61,8 @@ async def test_a_knock_that_is_heard_tells_how_long_it_waited() -> None:
         door.clock._move_to(door.clock.monotonic() + 0.2)
     door.clock._move_to(door.clock.monotonic() + 9.0)
 
-    assert door.knock.wait_s() == pytest.approx(0.6)
+    waits = door.knock.waits()
+    assert [waits.bookings_s, waits.tracks_s, waits.others_s] == pytest.approx([0.4, 0.6, 0.8])
 
 
 async def test_while_hardly_anybody_calls_nobody_knocks() -> None:
@@ -68,7 +71,7 @@ async def test_while_hardly_anybody_calls_nobody_knocks() -> None:
     await door.after(3, 0.7)
 
     assert door.knocks == []
-    assert door.knock.wait_s() == 0.0
+    assert door.knock.waits() == NO_WAIT
 
 
 def test_the_socket_is_for_this_user_only_and_goes_with_the_engine() -> None:
@@ -93,4 +96,4 @@ def test_a_knock_that_comes_late_is_heard_and_not_counted() -> None:
     knock = Knock(FakeClock())
 
     assert knock.hears(BOOKINGS, ((HEADER, knock._token),))
-    assert knock.wait_s() == 0.0
+    assert knock.waits() == NO_WAIT

@@ -12,6 +12,7 @@ from engine.core.errors import Overloaded
 from engine.core.overload import Overload
 from engine.core.policy.admission import Admission
 from engine.core.policy.brownout import Brownout, Level, Reading, Signals
+from engine.core.policy.pressure import Waits
 from engine.core.tracks import TrackKey
 from tests.fakes.carrier import manifest
 from tests.fakes.clock import FakeClock
@@ -34,7 +35,7 @@ class Told:
 async def test_a_late_loop_raises_the_level() -> None:
     """More than a second late, twice within a second: the second level, told once."""
     clock, told, brownout = FakeClock(), Told(), Brownout()
-    running = asyncio.create_task(Overload(Admission(brownout), Signals, clock, told).run())
+    running = asyncio.create_task(Overload(Admission(brownout), Signals, Waits, clock, told).run())
     for lag_s in (0.0, 0.0, 1.1, 1.1):
         await clock.settle()
         clock._move_to(clock.monotonic() + 0.05 + lag_s)  # the loop was busy elsewhere: the timer fires late
@@ -49,7 +50,7 @@ async def test_a_late_loop_raises_the_level() -> None:
 def test_one_pause_alone_is_no_overload() -> None:
     """A collection of garbage, a page fault: the second worst of a second counts."""
     brownout, told = Brownout(), Told()
-    overload = Overload(Admission(brownout), Signals, FakeClock(), told)
+    overload = Overload(Admission(brownout), Signals, Waits, FakeClock(), told)
     overload.sample(6.0)
     for _ in range(30):
         overload.sample(0.0)
@@ -60,7 +61,7 @@ def test_one_pause_alone_is_no_overload() -> None:
 def test_other_signals_count_at_once() -> None:
     """As many open bookings as may be."""
     brownout, told = Brownout(), Told()
-    Overload(Admission(brownout), lambda: Signals(open_share=1.0), FakeClock(), told).sample(0.0)
+    Overload(Admission(brownout), lambda: Signals(open_share=1.0), Waits, FakeClock(), told).sample(0.0)
 
     assert told.readings == [Reading(Level.BOOKINGS, "open_share")]
 
@@ -68,7 +69,7 @@ def test_other_signals_count_at_once() -> None:
 def test_a_standing_wait_at_the_door_is_told_and_over_again() -> None:
     """Calls that wait a second for a second raise the level; once they do not it falls by itself."""
     clock, brownout, told, wait_s = FakeClock(), Brownout(), Told(), 1.0
-    overload = Overload(Admission(brownout), lambda: Signals(door_wait_s=wait_s), clock, told)
+    overload = Overload(Admission(brownout), Signals, lambda: Waits(wait_s, wait_s, wait_s), clock, told)
     for tick in range(400):
         wait_s = 1.0 if tick < 30 else 0.0
         clock._move_to(clock.monotonic() + 0.05)
@@ -81,7 +82,7 @@ def test_a_standing_wait_at_the_door_is_told_and_over_again() -> None:
 async def test_switched_off_nothing_is_measured() -> None:
     """The job ends at once."""
     async with asyncio.timeout(5):
-        await Overload(Admission(Brownout(enabled=False)), Signals, FakeClock(), Told()).run()
+        await Overload(Admission(Brownout(enabled=False)), Signals, Waits, FakeClock(), Told()).run()
 
 
 async def test_orders_of_an_open_stream_are_refused_too() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from engine.core.policy.admission import Admission
 from engine.core.policy.brownout import Brownout
+from engine.core.policy.pressure import Waits
 
 TICK_S = 0.05
 EVERYTHING = ("ListOrders", "QuoteOrder", "GetTrack", "GetLabel", "CreateOrder", "CancelOrder", "GetOrder")
@@ -37,7 +38,8 @@ class Hour:
                     (served if let_in else refused).update([tenant, method])
                     self._waiting += 1.0 if let_in else 0.1
             self._waiting = max(self._waiting - self._capacity * TICK_S, 0.0)
-            self.admission.settle(self._waiting / self._capacity, self.now)
+            wait_s = self._waiting / self._capacity
+            self.admission.settle(Waits(wait_s, wait_s, wait_s), self.now)
         return served, refused
 
 
@@ -100,9 +102,9 @@ def test_refusals_are_spread_evenly() -> None:
         for _ in range(10):
             admission.lets_in("CreateOrder", "shop")
         admission.pressure.on_all = 3.5
-        admission.settle(1.2, tick * TICK_S)
+        admission.settle(Waits(1.2, 1.2, 1.2), tick * TICK_S)
         admission.pressure.on_all = 3.5
-    admission.settle(1.2, 11.0)
+    admission.settle(Waits(1.2, 1.2, 1.2), 11.0)
     answers = [admission.lets_in("CreateOrder", "shop") for _ in range(40)]
 
     assert 15 <= sum(answers) <= 25
@@ -112,8 +114,8 @@ def test_refusals_are_spread_evenly() -> None:
 def test_two_settlements_at_one_time_are_one() -> None:
     """Nothing has passed."""
     admission = Admission(Brownout())
-    admission.settle(5.0, 1.0)
+    admission.settle(Waits(5.0, 5.0, 5.0), 1.0)
     before = admission.pressure.on_all
-    admission.settle(5.0, 1.0)
+    admission.settle(Waits(5.0, 5.0, 5.0), 1.0)
 
     assert admission.pressure.on_all == before
