@@ -292,7 +292,7 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
     ]
     shed.plot(times, kept, "k:", label="cancels, pushes, health")
     shed.set(title="Refused, per cent of each kind", xlabel="offered, times of what it can do", ylim=(-3, 103))
-    shed.legend(fontsize="small")
+    shed.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)  # nowhere inside is room
     wait.plot(times, [s.p99_ms["bookings"] for s in steps], "s-", color="tab:blue", label="booking served, p99")
     wait.plot(
         times, [s.refused_ms[1] or None for s in steps], "o-", color="tab:red", label="refusal seen by callers, p99"

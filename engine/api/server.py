@@ -36,11 +36,17 @@ LARGEST_ANSWER = 10 * 1024 * 1024
 CALL_HEADROOM = 64
 """Calls above the limit that still get a proper RESOURCE_EXHAUSTED instead of a full queue."""
 
+MOST_WAITING = 16_384
+"""Calls that gRPC keeps until we see them. Beyond its own limit, a thousand, it would cut some at random: whose they
+are it does not know, and they would get CANCELLED instead of a refusal that says when to come back."""
+
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_REQUEST),
     ("grpc.max_send_message_length", LARGEST_ANSWER),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 128),
+    ("grpc.server.max_pending_requests", MOST_WAITING),
+    ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),

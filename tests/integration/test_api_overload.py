@@ -140,6 +140,23 @@ async def test_calls_that_wait_at_the_door_are_seen_before_they_get_in(tmp_path:
     assert max(waits) < 5.0
 
 
+async def test_calls_that_pile_up_before_the_door_are_answered_one_and_all(world: World) -> None:
+    """Left to itself gRPC cuts some of them once a thousand wait: at random, and with nothing that tells why."""
+    address, options = world.server, (("grpc.use_local_subchannel_pool", 1),)
+    channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(20)]
+    await asyncio.gather(*[channel.channel_ready() for channel in channels])
+    raw: list[Any] = [channel.unary_unary("/crossdock.v1.OrderService/GetOrder") for channel in channels]
+    calls: list[Any] = [raw[number % 20](b"", timeout=60) for number in range(2400)]
+    await asyncio.sleep(0)  # all of them are sent before the engine sees the first
+    ends = world.engine.clock.monotonic() + 1.0
+    while world.engine.clock.monotonic() < ends:
+        pass
+    codes = {await call.code() for call in calls}
+    await asyncio.gather(*[channel.close() for channel in channels])
+
+    assert codes == {grpc.StatusCode.UNAUTHENTICATED}
+
+
 async def test_nobody_else_can_knock(world: World) -> None:
     """A call that only says it is a knock is a call like any other, and needs a key."""
     raw: Any = world.channel.unary_unary("/crossdock.v1.OrderService/CreateOrder")
