@@ -57,7 +57,7 @@ def _load(axes: Axes, run: Run) -> None:
         moments, heights = _per_second(times, run.plan)
         axes.plot(moments, heights, style, color=colour, label=label, linewidth=1.6)
     axes.set_ylabel("orders/s")
-    axes.set_ylim(0, run.plan.peak_per_s * 1.45)
+    axes.set_ylim(0, run.plan.peak_per_s * 1.75)
     axes.legend(loc="upper center", ncols=4, frameon=False, fontsize=8.5)
     axes.set_title("Orders", loc="left", fontsize=10)
 

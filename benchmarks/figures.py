@@ -101,10 +101,11 @@ def _notes(lines: Sequence[Line]) -> Iterator[str]:
         yield ";  ".join(facts)
     if lines:
         machines = [line["machine"] for line in lines]
-        loops = [machine["loop_ms"] for machine in machines]
+        loops, loads = ([machine[key] for machine in machines] for key in ("loop_ms", "load"))
         yield (
             f"{machines[0]['cores']} cores of {machines[0]['cpu']}, CPython {machines[0]['python']};  "
-            f"a million turns of a fixed loop took {min(loops):.0f} to {max(loops):.0f} ms"
+            f"a million turns of a fixed loop took {min(loops):.0f} to {max(loops):.0f} ms;  "
+            f"load {min(loads):.0f} to {max(loads):.0f} when it began"
         )
 
 

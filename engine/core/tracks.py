@@ -244,7 +244,9 @@ class Tracks:
             return
         if self._wants_pushes(loaded.track):
             loaded = await self._subscribe(loaded)
-        await self.poll(loaded, priority=Priority.POLL, deadline_s=BACKGROUND_DEADLINE_S)
+        # Whoever wanted to know of a number at once has often asked meanwhile, and planned the next question.
+        if not self._was_just_asked(loaded.track):
+            await self.poll(loaded, priority=Priority.POLL, deadline_s=BACKGROUND_DEADLINE_S)
 
     def _wants_pushes(self, track: TrackRecord) -> bool:
         """Whether its carrier has to be asked to push about it: what an account booked is pushed without."""

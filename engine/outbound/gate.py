@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from crossdock_sdk import Limit, Manifest
+from engine.clock import Clock
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
-from engine.core.policy.rate import Gcra
+from engine.core.policy.rate import Gcra, GcraState
 from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
 from engine.outbound.operations import CLASS_OF, PRIORITY_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
@@ -113,6 +114,33 @@ class Gate:
     def took(self, seconds: float) -> None:
         """Remember how long a call took."""
         self.mean_s += (seconds - self.mean_s) * (_SMOOTHING if self.mean_s else 1.0)
+
+
+class Rates:
+    """What the rates of a lane remember over a restart. By operation; times are monotonic seconds."""
+
+    __slots__ = ("_clock", "_gates")
+
+    def __init__(self, gates: Mapping[str, Gate], clock: Clock) -> None:
+        self._gates = gates
+        self._clock = clock
+
+    def states(self) -> dict[str, GcraState]:
+        """What to save."""
+        now = self._clock.monotonic()
+        return {name: gate.rate.state(now) for name, gate in self._gates.items()}
+
+    def restore(self, states: Mapping[str, GcraState], *, elapsed_s: float) -> None:
+        """Go on from `states`, saved `elapsed_s` ago by the wall clock."""
+        now = self._clock.monotonic()
+        for name, state in states.items():
+            if name in self._gates:
+                self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
+
+    def spend_bursts(self, at: float) -> None:
+        """As if every operation had sent a burst then."""
+        for gate in self._gates.values():
+            gate.rate.spend_burst(at)
 
 
 def gates_of(operation_class: OperationClass, manifest: Manifest, settings: LaneSettings) -> dict[str, Gate]:

@@ -20,11 +20,10 @@ from engine.clock import Clock, Timer
 from engine.core.policy.batching import NEVER
 from engine.core.policy.breaker import BreakerState, Verdict
 from engine.core.policy.failback import Failback
-from engine.core.policy.rate import GcraState
 from engine.outbound.call import Caller, CallLimits, CallReport
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
 from engine.outbound.feedback import Lesson, lesson
-from engine.outbound.gate import Gate, gates_of, next_gate
+from engine.outbound.gate import Gate, Rates, gates_of, next_gate
 from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Outcome, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
@@ -65,6 +64,7 @@ class Lane:
         self._gates = gates_of(key.operation_class, manifest, settings)
         if not self._gates:
             raise ValueError(f"{key}: the carrier has no operation of this class; check its manifest")
+        self.rates = Rates(self._gates, clock)
         self._health = Health(settings, (gate.limit for gate in self._gates.values()))
         labels = key.operation_class is OperationClass.LABEL
         self._max_body = settings.max_label_body if labels else settings.max_body
@@ -158,23 +158,6 @@ class Lane:
             share_percent=self.failback.share_percent,
             mean_s={name: gate.mean_s for name, gate in self._gates.items()},
         )
-
-    def rate_states(self) -> dict[str, GcraState]:
-        """What the rates must remember over a restart, by operation."""
-        now = self._clock.monotonic()
-        return {name: gate.rate.state(now) for name, gate in self._gates.items()}
-
-    def restore_rates(self, states: dict[str, GcraState], *, elapsed_s: float) -> None:
-        """Go on from `rate_states`, saved `elapsed_s` ago by the wall clock."""
-        now = self._clock.monotonic()
-        for name, state in states.items():
-            if name in self._gates:
-                self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
-
-    def spend_bursts(self, at: float) -> None:
-        """As if every operation had sent a burst at that monotonic second."""
-        for gate in self._gates.values():
-            gate.rate.spend_burst(at)
 
     def close(self) -> set[asyncio.Task[None]]:
         """Refuse what waits and whatever comes; returns the tasks of calls under way."""

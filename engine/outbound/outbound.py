@@ -178,7 +178,7 @@ class Outbound:
         """Account id -> operation -> what its rate must remember over a restart."""
         states: dict[str, dict[str, GcraState]] = {}
         for (account_id, _), lane in self._lanes.items():
-            states.setdefault(account_id, {}).update(lane.rate_states())
+            states.setdefault(account_id, {}).update(lane.rates.states())
         return states
 
     def restore_rates(self, states: Mapping[str, Mapping[str, GcraState]], *, elapsed_s: float) -> None:
@@ -190,13 +190,13 @@ class Outbound:
             for operation, state in by_operation.items():
                 if self._offers(account_id, operation):
                     lane = self.lane(account_id, operation)
-                    lane.restore_rates({operation: state}, elapsed_s=elapsed_s)
+                    lane.rates.restore({operation: state}, elapsed_s=elapsed_s)
 
     def spend_bursts(self) -> None:
         """After a restart: lanes begin as if each had just sent a burst, those not yet opened included."""
         self._restarted_at = self._clock.monotonic()
         for lane in self._lanes.values():
-            lane.spend_bursts(self._restarted_at)
+            lane.rates.spend_bursts(self._restarted_at)
 
     def _offers(self, account_id: str, operation: str) -> bool:
         account = self._accounts.get(account_id)
@@ -237,6 +237,6 @@ class Outbound:
             late=self._late,
         )
         if self._restarted_at is not None:
-            lane.spend_bursts(self._restarted_at)
+            lane.rates.spend_bursts(self._restarted_at)
         self._lanes[account.account_id, kind] = lane
         return lane

@@ -42,6 +42,21 @@ async def test_a_number_of_others_is_subscribed_once() -> None:
     assert scene.network.count("alpha", "track") == 2
 
 
+async def test_what_a_caller_asked_meanwhile_is_not_asked_again() -> None:
+    """Its subscription takes a while; by then a question of somebody else has been answered, and one is enough."""
+    async with house(ALPHA) as scene:
+        scene.network.hold("alpha", "subscribe")
+        scene.follow()
+        await scene.tracks.follow(TENANT, KEY)
+        await scene.pass_time(3.0)
+        await scene.run(scene.tracks.get(TENANT, KEY, max_age_s=0.0, deadline_s=5.0))
+        scene.network.release()
+        await scene.pass_time(0.9)
+
+    assert scene.network.ledgers["alpha"].subscribed == [NUMBER]
+    assert scene.network.count("alpha", "track") == 1
+
+
 async def test_what_was_booked_here_is_pushed_without_it() -> None:
     """The account's own bookings need no subscription."""
     async with house(ALPHA) as scene:
