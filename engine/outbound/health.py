@@ -34,8 +34,10 @@ class Health:
         self.failback = Failback(settings.failback)
         self._seen = (BreakerState.CLOSED, self.breaker.era)
 
-    def learn(self, permit: int, learned: Lesson, *, started: float, now: float, in_flight: int) -> BreakerState | None:
-        """Take in a call; answers the breaker's state when it changed or opened again.
+    def learn(
+        self, operation: str, permit: int, learned: Lesson, *, started: float, now: float, in_flight: int
+    ) -> BreakerState | None:
+        """Take in a call of an operation; answers the breaker's state when it changed or opened again.
 
         in_flight: calls that were under way together with this one, itself included.
         """
@@ -45,7 +47,9 @@ class Health:
             self.limit.timed_out(now, sent_at=started)
         elif learned.verdict is Verdict.SUCCESS:
             self.limit.succeeded(in_flight)
-        self.breaker.finished(permit, now, learned.verdict, seconds=now - started, fraction=random.random())
+        self.breaker.finished(
+            permit, now, learned.verdict, operation=operation, seconds=now - started, fraction=random.random()
+        )
         if self.failback.is_ramping:
             if learned.verdict is Verdict.FAILURE:
                 self.failback.failed(now)

@@ -353,7 +353,8 @@ class Lane:
             self._shed_hopeless(gate, now)
         elif learned.verdict is Verdict.SUCCESS:
             gate.rate.succeeded(now)
-        state = self._health.learn(permit, learned, started=started, now=now, in_flight=self._in_flight + 1)
+        busy = self._in_flight + 1
+        state = self._health.learn(gate.operation, permit, learned, started=started, now=now, in_flight=busy)
         if state is None:
             return
         self._observer.breaker_changed(self.key, state)

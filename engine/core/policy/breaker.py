@@ -5,7 +5,8 @@
 
 Pure: `now` is monotonic seconds, jitter comes in as a fraction. Only faults of the carrier's system
 count (transport faults, 5xx, TEMPORARY, slow calls); a business refusal or a 429 shows that it
-works.
+works. Operations that share a breaker are counted apart: where half of all bookings fail, each is looked
+up afterwards, and look-ups that succeed must not hide it.
 """
 
 from __future__ import annotations
@@ -51,12 +52,40 @@ class BreakerRules(msgspec.Struct, frozen=True):
     successes_to_close: int = 3
 
 
+class _Counts:
+    """The latest calls of one operation."""
+
+    __slots__ = ("in_a_row", "window")
+
+    def __init__(self) -> None:
+        self.in_a_row = 0
+        self.window: deque[list[int]] = deque()  # [second, calls, failures], oldest first
+
+    def add(self, second: int, failed: bool, window_s: int) -> None:
+        """Count a call."""
+        self.in_a_row = self.in_a_row + 1 if failed else 0
+        window = self.window
+        if not window or window[-1][0] != second:
+            window.append([second, 0, 0])
+            while window[0][0] <= second - window_s:
+                window.popleft()
+        window[-1][1] += 1
+        window[-1][2] += failed
+
+    def say_open(self, rules: BreakerRules) -> bool:
+        """Whether so many fail that no more should go; asked after a failure."""
+        if self.in_a_row >= rules.consecutive:
+            return True
+        calls = sum(bucket[1] for bucket in self.window)
+        failures = sum(bucket[2] for bucket in self.window)
+        return calls >= rules.least_calls and failures >= calls * rules.failure_share
+
+
 class Breaker:
     """One breaker for a carrier account and operation class."""
 
     __slots__ = (
-        "_era", "_in_a_row", "_open_until", "_openings", "_probing",
-        "_successes", "_tripped", "_window", "rules",
+        "_counts", "_era", "_open_until", "_openings", "_probing", "_successes", "_tripped", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: BreakerRules | None = None) -> None:
@@ -66,9 +95,8 @@ class Breaker:
         self._openings = 0
         self._probing = False
         self._successes = 0
-        self._in_a_row = 0
         self._era = 0
-        self._window: deque[list[int]] = deque()  # [second, calls, failures], oldest first
+        self._counts: dict[str, _Counts] = {}
 
     @property
     def era(self) -> int:
@@ -105,10 +133,11 @@ class Breaker:
         now: float,
         verdict: Verdict,
         *,
+        operation: str = "",
         seconds: float = 0.0,
         fraction: float = 0.5,
     ) -> None:
-        """Count a call. `fraction` (0..1, random) spreads the open time if this call opens the
+        """Count a call of an operation. `fraction` (0..1, random) spreads the open time if this call opens the
         breaker.
 
         Calls that began before the state last changed are ignored: they tell of the past.
@@ -119,7 +148,12 @@ class Breaker:
         if self._tripped:
             self._probed(now, verdict, failed, fraction)
         elif verdict is not Verdict.NEUTRAL:
-            self._counted(now, failed, fraction)
+            counts = self._counts.get(operation)
+            if counts is None:
+                counts = self._counts[operation] = _Counts()
+            counts.add(int(now), failed, self.rules.window_s)
+            if failed and counts.say_open(self.rules):
+                self._open(now, fraction)
 
     def _probed(self, now: float, verdict: Verdict, failed: bool, fraction: float) -> None:
         self._probing = False
@@ -129,23 +163,6 @@ class Breaker:
             self._successes += 1
             if self._successes >= self.rules.successes_to_close:
                 self._close()
-
-    def _counted(self, now: float, failed: bool, fraction: float) -> None:
-        self._in_a_row = self._in_a_row + 1 if failed else 0
-        window, second = self._window, int(now)
-        if not window or window[-1][0] != second:
-            window.append([second, 0, 0])
-            while window[0][0] <= second - self.rules.window_s:
-                window.popleft()
-        window[-1][1] += 1
-        window[-1][2] += failed
-        if failed and (self._in_a_row >= self.rules.consecutive or self._mostly_failing()):
-            self._open(now, fraction)
-
-    def _mostly_failing(self) -> bool:
-        calls = sum(bucket[1] for bucket in self._window)
-        failures = sum(bucket[2] for bucket in self._window)
-        return calls >= self.rules.least_calls and failures >= calls * self.rules.failure_share
 
     def _open(self, now: float, fraction: float) -> None:
         self._openings += 1
@@ -162,5 +179,5 @@ class Breaker:
     def _reset(self) -> None:
         self._era += 1
         self._probing = False
-        self._successes = self._in_a_row = 0
-        self._window.clear()
+        self._successes = 0
+        self._counts.clear()

@@ -56,6 +56,18 @@ def test_half_of_twenty_calls_in_ten_seconds_open_it() -> None:
     assert (before, breaker.state(109.0)) == (BreakerState.CLOSED, BreakerState.OPEN)
 
 
+def test_look_ups_that_succeed_do_not_hide_bookings_that_fail() -> None:
+    """Where half of all bookings fail and each failure is looked up at once, it opens as if nobody had looked."""
+    breaker = Breaker()
+    for n in range(10):
+        for operation, verdict in (("find", OK), ("book", OK), ("book", BAD)):
+            permit = breaker.acquire(100.0 + n)
+            assert permit is not None
+            breaker.finished(permit, 100.0 + n, verdict, operation=operation)
+
+    assert breaker.state(109.0) is BreakerState.OPEN
+
+
 def test_failures_older_than_the_window_are_forgotten() -> None:
     """The same twenty calls over twenty seconds are no reason."""
     breaker = Breaker()
