@@ -51,10 +51,9 @@ class Poison:
         """The message is about to be handled; give the result to `put_down`."""
         return self._in_hand.take(mark)
 
-    async def put_down(self, mark: bytes, place: int) -> None:
-        """The message was handled and the process is still here: it is no suspect any more."""
+    def put_down(self, place: int) -> None:
+        """The message was handled and the process is still here; `clear` it if it was a suspect."""
         self._in_hand.put_down(place)
-        await self.clear(mark)
 
     async def clear(self, mark: bytes) -> None:
         """Suspect this message no longer."""
@@ -67,8 +66,5 @@ class Poison:
 
 def mark_of(account_id: str, push: PushRequest) -> bytes:
     """What a push is known by: the same when the carrier sends it again, whatever its headers say."""
-    digest = blake2b(digest_size=MARK_BYTES)
-    for part in (account_id.encode(), push.path.encode(), push.query.encode(), push.body):
-        digest.update(len(part).to_bytes(4, "big"))
-        digest.update(part)
-    return digest.digest()
+    place = f"{account_id}\0{push.path}\0{push.query}\0".encode()
+    return blake2b(place + push.body, digest_size=MARK_BYTES).digest()

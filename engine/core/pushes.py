@@ -97,14 +97,17 @@ class Pushes:
         if account is None or carrier is None or "push" not in carrier.manifest.operations:
             raise UnknownPushAccount(account_id)
         mark = mark_of(account_id, request)
-        if self._poison.ends(mark) >= MOST_ENDS:
+        ends = self._poison.ends(mark)
+        if ends >= MOST_ENDS:
             await self._refuse_poison(account, request, mark)
         place = self._poison.take(mark)
         crash_point("push_in_hand")
         try:
             return await self._handle(account, carrier, request)
         finally:
-            await self._poison.put_down(mark, place)
+            self._poison.put_down(place)
+            if ends:
+                await self._poison.clear(mark)
 
     async def _handle(self, account: Account, carrier: Carrier, request: PushRequest) -> HttpResponse:
         try:

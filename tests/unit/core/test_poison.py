@@ -58,13 +58,14 @@ async def test_each_end_counts_once(tmp_path: Path) -> None:
 
 
 async def test_innocent_beside_the_guilty_is_cleared_by_being_handled(tmp_path: Path) -> None:
-    """Whatever is handled while the process lives on is no suspect, also not for the process after this one."""
+    """Whatever was handled while the process lives on is no suspect, also not for the process after this one."""
     store, path = MemoryStore(), tmp_path / "in-hand"
     innocent = bytes([7]) * MARK_BYTES
     await end(store, path, MARK, innocent)
     poison = await next_process(store, path)
 
-    await poison.put_down(innocent, poison.take(innocent))
+    poison.put_down(poison.take(innocent))
+    await poison.clear(innocent)
 
     after = await next_process(store, path)
     assert [poison.ends(innocent), after.ends(innocent), after.ends(MARK)] == [0, 0, 1]
