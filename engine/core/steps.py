@@ -43,7 +43,7 @@ from engine.core.policy.transitions import Step
 from engine.core.router import Router
 from engine.core.standing import Standings
 from engine.crash import crash_point
-from engine.outbound import OutboundError, Priority
+from engine.outbound import LaneRefused, OutboundError, Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Change, Stale, Store, StoreError
 
@@ -53,6 +53,8 @@ SAFETY_S = 120.0
 """How far ahead an order in work is due again, should its worker vanish."""
 WORKER_RETRY_S = 10.0
 """Pause before an order whose worker died is taken up again: a defect must not become a busy loop."""
+LOOK_UP_AGAIN_S = (0.5, 5.0)
+"""Least and longest pause before a look-up that its lane refused is tried again; so late may a person be called."""
 CANCEL_DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SETTLED = FINAL_STATES | {OrderState.NEEDS_REVIEW}
 
@@ -157,7 +159,7 @@ class Steps:
                 cause = "the engine stopped before the carrier's answer was durable"
                 return await self._doubt(loaded, attempt, cause), True
             case policy.LookUp(attempt):
-                return await self._look_up(loaded, attempt, now), True
+                return await self._look_up(loaded, attempt, now)
             case policy.Void(attempt):
                 return await self._void(loaded, attempt, now)
             case policy.Wait(until):
@@ -268,7 +270,7 @@ class Steps:
         crash_point("outcome_unknown_committed")
         return after
 
-    async def _look_up(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> LoadedOrder:
+    async def _look_up(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> Outcome:
         found = await ask(
             self._outbound,
             attempt.account_id,
@@ -277,8 +279,13 @@ class Steps:
             priority=Priority.BOOK,
             tenant=loaded.order.tenant,
         )
+        if isinstance(found, LaneRefused):
+            # Nobody was asked, so nothing was learned, and the pauses between look-ups do not grow by it.
+            now, (least_s, longest_s) = self._clock.now(), LOOK_UP_AGAIN_S
+            pause_s = min(max(found.wait_s, least_s), longest_s)
+            return await self._wait(loaded, now + timedelta(seconds=pause_s), now)
         crash_point("lookup_answered")
-        return await self.resolve(loaded, attempt, found, now)
+        return await self.resolve(loaded, attempt, found, now), True
 
     async def _void(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> Outcome:
         order = loaded.order

@@ -200,6 +200,20 @@ async def test_a_doubt_that_nobody_can_settle_goes_to_a_person() -> None:
     assert scene.network.count("beta", "book") == 0
 
 
+async def test_look_ups_that_were_never_made_are_not_counted() -> None:
+    """While the breaker is open nobody is asked; else the pauses would grow by it, and the doubt outlive the fault."""
+    async with house(ALPHA, BETA) as scene:
+        scene.network.script("alpha", "book", lost())
+        scene.network.always("alpha", "find", silent())
+        scene.reconcile()
+        created = await scene.create()
+        await scene.pass_time(65.0)
+        loaded = await scene.get(created)
+
+    assert states(loaded) == ["alpha UNKNOWN"]
+    assert loaded.attempts[0].lookups == scene.network.count("alpha", "find") > 4
+
+
 async def test_a_doubt_under_review_still_resolves_when_the_carrier_answers_again() -> None:
     """Look-ups go on, more rarely; what is found books the order without anybody's help."""
     async with house(ALPHA, BETA) as scene:
