@@ -23,6 +23,7 @@ from google.rpc import status_pb2
 from crossdock_sdk import Party
 from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
 from engine.api.knock import HEARD, Knock
+from engine.backstop import Backstop
 from engine.core.errors import Overloaded
 from engine.core.policy.admission import Admission
 from engine.core.policy.brownout import ESSENTIAL, Brownout, share_of
@@ -110,6 +111,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self.knock = knock
         self._overloaded = Overloaded(RETRY_S, "has too much to do for calls of this kind")
         self._overloaded_status = status_or_defect("", self._overloaded)
+        self._backstop = Backstop()
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self.draining = False
 
@@ -170,7 +172,7 @@ class Gate(grpc.aio.ServerInterceptor):
             code, told = "OK", True
             try:
                 caller = self._enter(method, context)
-                async with asyncio.timeout(caller.deadline_s + ANSWER_MARGIN_S):
+                with self._backstop.limit(caller.deadline_s + ANSWER_MARGIN_S):
                     return await behaviour(read(request), context)
             except TimeoutError:
                 code = "DEADLINE_EXCEEDED"

@@ -6,12 +6,12 @@ route goes round them. What is refused gets 4xx, what cannot be applied yet 503 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crossdock_sdk import HttpResponse, PushRefused, PushRequest
+from engine.backstop import Backstop
 from engine.core.pushes import Pushes, PushUndecided, UnknownPushAccount
 from engine.log import logger
 from engine.store.port import StoreError
@@ -31,6 +31,8 @@ class SenderGone(Exception):
 def push_door(pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float) -> ASGIApp:
     """Takes one push: read within its limits, handled, answered with what its outcome deserves."""
 
+    backstop = Backstop()
+
     async def outcome(scope: Scope, receive: Receive) -> HttpResponse:
         account_id, _, path = scope["path"].removeprefix(PREFIX).partition("/")
         if not account_id:
@@ -38,7 +40,7 @@ def push_door(pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float) -> 
         if scope["method"] != "POST":
             return _text(405, "pushes come by POST\n", {"allow": "POST"})
         try:
-            async with asyncio.timeout(body_timeout_s):
+            with backstop.limit(body_timeout_s):
                 body = await _body(receive, max_body_bytes)
         except TimeoutError:
             return _text(408, "the body took too long\n")

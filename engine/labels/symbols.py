@@ -52,8 +52,7 @@ def code128(text: str, field: str) -> Bars:
             f"Use 1 to {MAX_CODE128_CHARACTERS} of the characters A-Z a-z 0-9 space - . / $ + %",
         )
     barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.Code128)
-    rows = _rows(barcode)
-    return Bars(rows[0])
+    return Bars(_rows(barcode, 1)[0])  # every row is the same
 
 
 @lru_cache(maxsize=128)
@@ -69,8 +68,10 @@ def qr(text: str, field: str) -> Matrix:
     return Matrix(_rows(barcode))
 
 
-def _rows(barcode: zxingcpp.Barcode) -> tuple[tuple[bool, ...], ...]:
+def _rows(barcode: zxingcpp.Barcode, most: int | None = None) -> tuple[tuple[bool, ...], ...]:
+    """Rows of modules from the top, `most` of them."""
     image: Any = barcode.to_image(scale=1, add_quiet_zones=False, add_hrt=False)
     height, width = image.shape
     data = memoryview(image).tobytes()
-    return tuple(tuple(value == 0 for value in data[row * width : (row + 1) * width]) for row in range(height))
+    starts = range(0, height * width, width)[:most]
+    return tuple([tuple([not grey for grey in data[start : start + width]]) for start in starts])

@@ -29,7 +29,8 @@ _RESERVED = frozenset("^~_")
 #: Grey above this (255 is full ink) becomes a dot.
 _INK_ABOVE = 105
 _INK = [0 if value <= _INK_ABOVE else 255 for value in range(256)]
-_OPPOSITE = [255 - value for value in _INK]
+#: Captions stand at the same place on every label of a kind: so many pictures of text are kept.
+_SAME_EVERYWHERE = 256
 #: Firmware draws ^BQ ten dots below its ^FO origin.
 _QR_SHIFT_DOTS = 10
 
@@ -40,9 +41,9 @@ def render_zpl(scene: Scene, fonts: FontSet) -> bytes:
     parts += [f"^FO{r.x},{r.y}^GB{r.width},{r.height},{min(r.width, r.height)}^FS" for r in scene.rects]
     inside: set[int] = set()
     for band in scene.bands:
-        runs = [run for run in scene.texts if run.white and _holds(band, run)]
+        runs = tuple([run for run in scene.texts if run.white and _holds(band, run)])
         inside.update(map(id, runs))
-        parts.append(_field(band.x, band.y, _band(band, runs, fonts)))
+        parts.append(_band(band, runs, fonts))
     parts += [_text(run, fonts) for run in scene.texts if id(run) not in inside]
     for bars in scene.barcodes:
         # Mode A lets the printer choose the code sets, as the layout's encoder did.
@@ -97,14 +98,14 @@ def _escaped(text: str) -> str:
     return "".join(f"_{ord(c):02X}" if c in _RESERVED else c for c in text)
 
 
+@lru_cache(maxsize=_SAME_EVERYWHERE)
 def _raster_text(run: TextRun, fonts: FontSet) -> str:
     # Glyphs such as "J" or "Å" may reach a little out of the em box: leave room around.
     pad = max(2, round(run.em * 0.3))
     x, top = int(run.x) - pad, int(run.baseline - run.em) - pad
     width, height = int(run.width) + 2 * pad + 2, int(run.em * 1.2) + 2 * pad
-    grey = Image.new("L", (width, height), 0)
-    _draw(grey, run, x, top, fonts)
-    ink = grey.point(_INK, "1")
+    ink = Image.new("1", (width, height), 0)
+    _draw(ink, 1, run, x, top, fonts)
     bounds = ink.getbbox()
     if bounds is None:
         return ""
@@ -112,34 +113,36 @@ def _raster_text(run: TextRun, fonts: FontSet) -> str:
     return _field(x + left, top + upper, ink.crop((left, upper, bounds[2], bounds[3])))
 
 
-def _band(band: Rect, runs: list[TextRun], fonts: FontSet) -> Image.Image:
-    grey = Image.new("L", (band.width, band.height), 0)
+@lru_cache(maxsize=_SAME_EVERYWHERE)
+def _band(band: Rect, runs: tuple[TextRun, ...], fonts: FontSet) -> str:
+    ink = Image.new("1", (band.width, band.height), 1)
     for run in runs:
-        _draw(grey, run, band.x, band.y, fonts)
-    return grey.point(_OPPOSITE, "1")
+        _draw(ink, 0, run, band.x, band.y, fonts)
+    return _field(band.x, band.y, ink)
 
 
-def _draw(grey: Image.Image, run: TextRun, x0: int, y0: int, fonts: FontSet) -> None:
+def _draw(picture: Image.Image, dot: int, run: TextRun, x0: int, y0: int, fonts: FontSet) -> None:
+    """Set the text's dots to `dot`: 1 prints, 0 leaves white."""
     x, baseline = run.x - x0, round(run.baseline - y0)
     em = round(run.em * 4) / 4
     for character in run.text:
         glyph = fonts.glyph(character, run.field, bold=run.bold)
         ink, left, top = _glyph(fonts.faces[glyph.face_index].path, em, character)
         if ink is not None:
-            grey.paste(255, (round(x) + left, baseline + top), ink)
+            picture.paste(dot, (round(x) + left, baseline + top), ink)
         x += glyph.advance * run.em / 1000
 
 
 @lru_cache(maxsize=4096)
 def _glyph(path: Path, em: float, character: str) -> tuple[Image.Image | None, int, int]:
-    """One character's ink and its place from the pen. Characters repeat: drawn once, kept."""
+    """One character's dots and their place from the pen. Characters repeat: drawn once, kept."""
     font = _font(path, em)
     left, top, right, bottom = (int(edge) for edge in font.getbbox(character, anchor="ls"))
     if right <= left or bottom <= top:
         return None, 0, 0
-    ink = Image.new("L", (right - left, bottom - top), 0)
-    ImageDraw.Draw(ink).text((-left, -top), character, fill=255, font=font, anchor="ls")
-    return ink, left, top
+    grey = Image.new("L", (right - left, bottom - top), 0)
+    ImageDraw.Draw(grey).text((-left, -top), character, fill=255, font=font, anchor="ls")
+    return grey.point(_INK, "1"), left, top
 
 
 @lru_cache(maxsize=256)

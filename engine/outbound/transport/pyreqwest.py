@@ -24,9 +24,9 @@ from pyreqwest.http import HeaderMap
 from pyreqwest.response import Response
 
 from crossdock_sdk import HttpRequest, HttpResponse
+from engine.backstop import Backstop
 from engine.outbound.errors import Ambiguous, FaultKind, NotSent, TransportError
 from engine.outbound.transport import BACKSTOP_S, TransportSettings, check_url
-from engine.outbound.transport.backstop import Backstop
 
 PROOF_OF_NOT_SENT = "client error (Connect)"
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.outbound.transport.backstop import Backstop
+from engine.backstop import Backstop
 
 pytestmark = pytest.mark.anyio
 
