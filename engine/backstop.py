@@ -1,9 +1,8 @@
-"""A coarse second limit for many short calls at once.
+"""A coarse limit for many short calls at once.
 
-`asyncio.timeout` sets and cancels a timer for every call, which was measured at a quarter of a
-small POST's whole CPU. The precise limit is the HTTP library's; this one only has to end a call
-that the library forgot, so one timer looks at all calls twenty times a second, and none runs while
-nothing is under way.
+`asyncio.timeout` sets and cancels a timer for every call, which was measured at a quarter of a small POST's whole CPU.
+Where something else sets the precise limit (the HTTP library, a use case), or a twentieth of a second does not matter
+(a push's body), one timer looks at all calls twenty times a second, and none runs while nothing is under way.
 """
 
 from __future__ import annotations

@@ -31,9 +31,24 @@ POINTS = (
     "checkpoint_begun",  # the log is about to be moved into the file
 )
 
-_order = os.environ.get("CROSSDOCK_CRASH_AT", "")
+_order = ""
 _seen = ""
 _left = 0
+
+
+def arm() -> None:
+    """Die as the environment says from now on. Ends the process when it names no point.
+
+    Done at import; again by a process that was forked after it, whose environment is another.
+    """
+    global _order  # a process has one death
+    order = os.environ.get("CROSSDOCK_CRASH_AT", "")
+    if order and not order.startswith("@"):
+        try:
+            parse_order(order)
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
+    _order = order
 
 
 def crash_point(name: str) -> None:
@@ -64,8 +79,4 @@ def _pass(name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-if _order and not _order.startswith("@"):
-    try:
-        parse_order(_order)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+arm()

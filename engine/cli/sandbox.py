@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -24,6 +23,8 @@ import msgspec
 import tomli_w
 
 from crossdock_sdk.simulator import CarrierSimulator, Entry, Faults, read_ledger
+from engine import crash
+from engine.cli.nursery import Child, spawn
 from engine.cli.sandbox_rules import RETURN_RULES, RULES, WAREHOUSE
 
 START_TIMEOUT_S = 30.0
@@ -35,9 +36,7 @@ SERIALS = 1_000_000  # waybill numbers that each simulator may issue: several of
 class SimulatorProcess:
     """One running simulator: where it listens, what it believes, how it misbehaves."""
 
-    def __init__(
-        self, code: str, url: str, control_url: str, ledger_path: Path, process: asyncio.subprocess.Process
-    ) -> None:
+    def __init__(self, code: str, url: str, control_url: str, ledger_path: Path, process: Child) -> None:
         self.code = code
         self.url = url
         self.control_url = control_url
@@ -86,9 +85,7 @@ class Sandbox:
         self.http = ""
         self.config_path = folder / "crossdock.toml"
         self.engines_started = 0
-        self._engine: asyncio.subprocess.Process | None = None
-        self._standby: asyncio.subprocess.Process | None = None
-        self._standby_environment: dict[str, str] = {}
+        self._engine: Child | None = None
 
     @property
     def engine_pid(self) -> int:
@@ -106,28 +103,13 @@ class Sandbox:
             await self.wait_engine()
         except TimeoutError as error:
             raise RuntimeError("the sandbox's engine still runs; stop or kill it first") from error
-        if self._standby is None or self._standby_environment != (environment or {}):
-            await self.warm_engine(environment)
-        process, self._standby = self._standby, None
-        assert process is not None
-        self._engine = process
+        variables = {"CROSSDOCK_CONFIG": str(self.config_path), **(environment or {})}
+        log = self.folder / "engine.log"
+        self._engine = await _spawn(f"{__name__}:serve_while_held", (), log, variables)
         self.engines_started += 1
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
-        ports = await _first_line(process, "engine", self.folder / "engine.log")
+        ports = await _facts(self._engine, "engine", log)
         self.server = f"127.0.0.1:{ports['grpc_port']}"
         self.http = f"http://127.0.0.1:{ports['http_port']}"
-
-    async def warm_engine(self, environment: Mapping[str, str] | None = None) -> int:
-        """Load the next engine's code now, so that `start_engine` has only to let it begin; its process id."""
-        await _stop(self._standby)
-        self._standby_environment = dict(environment or {})
-        self._standby = await _spawn(
-            [sys.executable, "-m", "engine.cli.sandbox"],
-            self.folder / "engine.log",
-            {"CROSSDOCK_CONFIG": str(self.config_path), **(environment or {})},
-        )
-        return self._standby.pid
 
     async def wait_engine(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait until the engine has ended; its exit code, minus the signal's number if one killed it.
@@ -141,18 +123,16 @@ class Sandbox:
 
     def terminate_engine(self) -> None:
         """SIGTERM, once each call: the second one makes it hurry."""
-        if self._engine is not None and self._engine.returncode is None:
+        if self._engine is not None:
             self._engine.terminate()
 
     def kill_engine(self) -> None:
         """SIGKILL: no goodbye."""
-        if self._engine is not None and self._engine.returncode is None:
+        if self._engine is not None:
             self._engine.kill()
 
     async def stop_engine(self) -> int:
         """SIGTERM and wait; returns the exit code."""
-        await _stop(self._standby)
-        self._standby = None
         return await _stop(self._engine)
 
 
@@ -175,8 +155,6 @@ async def running_sandbox(
     async with AsyncExitStack() as stack:
         ports = stack.enter_context(closing(_Ports(folder)))
         stack.push_async_callback(sandbox.stop_engine)
-        if with_engine:
-            await sandbox.warm_engine()  # loads while the simulators do
         made = [_simulator(name, folder, ports, speed, n * SERIALS) for n, name in enumerate(carriers)]
         starting = [await stack.enter_async_context(simulator) for simulator in made]
         for name, ready in zip(carriers, starting, strict=True):
@@ -237,13 +215,13 @@ async def _simulator(
         "speed": speed,
         "first-serial": first_serial,
     }
-    command = [sys.executable, "-m", "crossdock_sdk.simulator", code_of(name), "--exit-with-parent"]
-    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     log = folder / f"{name}-simulator.log"
-    process = await _spawn(command, log, {})
+    arguments = (code_of(name), "--exit-with-parent", *words)
+    process = await _spawn("crossdock_sdk.simulator.__main__:main", arguments, log, {})
 
     async def ready() -> SimulatorProcess:
-        facts = await _first_line(process, f"{name} simulator", log)
+        facts = await _facts(process, f"{name} simulator", log)
         return SimulatorProcess(name, facts["url"], facts["control_url"], ledger, process)
 
     waiting = ready()
@@ -292,28 +270,20 @@ def _account(simulator: SimulatorProcess) -> dict[str, Any]:
     }
 
 
-async def _spawn(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def _spawn(entry: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Child:
     # Settings of whoever starts us are not the sandbox's.
     ours = {name: value for name, value in os.environ.items() if not name.startswith("CROSSDOCK_")}
-    with log.open("ab") as stderr:
-        return await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,  # closes with us, which tells a child to end
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            env={**ours, "PYTHONUNBUFFERED": "1", **environment},
-            start_new_session=True,  # Ctrl-C is for us; we stop them in order
-        )
+    return await spawn(entry, arguments, {**ours, **environment}, log)
 
 
-async def _first_line(process: asyncio.subprocess.Process, what: str, log: Path) -> dict[str, Any]:
-    assert process.stdout is not None
+async def _facts(process: Child, what: str, log: Path) -> dict[str, Any]:
+    """What it prints once it is ready. Raises RuntimeError."""
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
-            line = await process.stdout.readline()
+            line = await process.first_line()
     except TimeoutError:
         line = b""
-    if not line:
+    if not line.endswith(b"\n"):
         await _stop(process)
         raise RuntimeError(f"the {what} did not start; its log {log} ends with:\n{_tail(log)}")
     facts: dict[str, Any] = json.loads(line)
@@ -324,29 +294,26 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text("utf-8", "replace").strip().splitlines()[-5:])
 
 
-async def _stop(process: asyncio.subprocess.Process | None) -> int:
+async def _stop(process: Child | None) -> int:
     if process is None:
         return 0
-    if process.returncode is None:
-        process.terminate()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-    return process.returncode or 0
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
 
 
-def _serve_while_held() -> None:
-    """An engine as a child: loads, begins at the first line of standard input, ends when that closes."""
-    import engine.app  # noqa: F401  # most of the time until it serves
+def serve_while_held(_arguments: Sequence[str]) -> int:
+    """An engine as a child: ends when its standard input closes, as when told to."""
     from engine.cli.serve import serve
 
-    if not os.read(0, 1):
-        return
+    crash.arm()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     serve.main(["--ready-json"], prog_name="crossdock serve")
+    return 0
 
 
 def _end_with_parent() -> None:
@@ -356,7 +323,3 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_TIMEOUT_S)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    _serve_while_held()

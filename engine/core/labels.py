@@ -36,9 +36,9 @@ from engine.labels import (
     MergeItem,
     UnprintableCharacter,
     convert_carrier_pdf,
+    fit_carrier_pdf,
     render,
 )
-from engine.labels.carrier_pdf import fit_carrier_pdf
 from engine.labels.layout import lay_out
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
@@ -108,7 +108,9 @@ class Labels:
         self._outbound = outbound
         self._manifests = manifests
         self._clock = clock
-        self._fonts = FontSet.load(extra_fonts)
+        self._extra_fonts = tuple(extra_fonts)
+        # A file that is no font is told now, not with the first label.
+        self._loaded_fonts = FontSet.load(extra_fonts) if extra_fonts else None
         self._threads = anyio.CapacityLimiter(RENDER_THREADS)
         self._routings: OrderedDict[str, Routing] = OrderedDict()
 
@@ -129,14 +131,15 @@ class Labels:
             return LabelFile(content, media_type, numbers)
         wanted = range(len(numbers)) if piece_number == 0 else range(piece_number - 1, piece_number)
         contents = [self._content(loaded, booking, index) for index in wanted]
-        content = await self._in_thread(_render, contents, spec, self._fonts)
+        content = await self._in_thread(_render, contents, spec, await self._fonts())
         return LabelFile(content, media_type, tuple(numbers[i] for i in wanted))
 
     async def merge(self, tenant: str, order_ids: Sequence[str], spec: LabelSpec) -> AsyncIterator[bytes | Merged]:
         """Chunks of one file, then what it holds. Raises LabelUnavailable for a PNG."""
         if spec.format is LabelFormat.PNG:
             raise LabelUnavailable("labels cannot be merged into one PNG", "ask for PDF or ZPL", field="spec.format")
-        merged = MergedPdf(spec.size, spec.dpi, self._fonts) if spec.format is LabelFormat.PDF else None
+        fonts = await self._fonts()
+        merged = MergedPdf(spec.size, spec.dpi, fonts) if spec.format is LabelFormat.PDF else None
         skipped: list[Skipped] = []
         count = 0
         for start in range(0, len(order_ids), MERGE_AT_ONCE):
@@ -146,7 +149,7 @@ class Labels:
                 for order_id in order_ids[start : start + MERGE_AT_ONCE]
             ]
             batch = [items for _, items in prepared if not isinstance(items, UseCaseError)]
-            made = iter(await self._in_thread(_make_batch, batch, spec, self._fonts, merged))
+            made = iter(await self._in_thread(_make_batch, batch, spec, fonts, merged))
             waiting: list[bytes] = []
             for order_id, items in prepared:
                 result = items if isinstance(items, UseCaseError) else next(made)
@@ -284,6 +287,12 @@ class Labels:
         """Where the label is read: the print time on it is that place's."""
         manifest = self._manifests.get(carrier)
         return ZoneInfo(manifest.time_zone if manifest else "Asia/Shanghai")
+
+    async def _fonts(self) -> FontSet:
+        """Read with the first label: a third of a second that no restart has to wait for."""
+        if self._loaded_fonts is None:
+            self._loaded_fonts = await self._in_thread(FontSet.load, self._extra_fonts)
+        return self._loaded_fonts
 
     async def _in_thread(self, function: Callable[[*Args], R], *args: *Args) -> R:
         try:

@@ -7,7 +7,6 @@ limits.
 
 from __future__ import annotations
 
-from engine.labels.carrier_pdf import fit_carrier_pdf
 from engine.labels.errors import (
     BadCarrierPdf,
     BadContent,
@@ -22,7 +21,7 @@ from engine.labels.fontset import FontSet
 from engine.labels.masking import mask_address, mask_name, mask_phone
 from engine.labels.merge import MergedPdf, MergeItem, merge, merge_pdf
 from engine.labels.model import Dpi, LabelContent, LabelFormat, LabelParty, LabelSize, Temperature
-from engine.labels.render import convert_carrier_pdf, render
+from engine.labels.render import convert_carrier_pdf, fit_carrier_pdf, render
 
 __all__ = [
     "BadCarrierPdf",

@@ -179,7 +179,7 @@ def _has_annotations(reader: PdfReader) -> bool:
     return any("/Annots" in page for page in reader.pages)
 
 
-def fit_carrier_pdf(pdf: bytes, size: LabelSize) -> bytes:
+def fit(pdf: bytes, size: LabelSize) -> bytes:
     """The carrier's label as a PDF of exactly this paper, all pages. Raises BadCarrierPdf.
 
     A page of another size is scaled as a whole and centred; a page that lies on its side is turned.

@@ -14,8 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from reportlab.pdfbase.ttfonts import TTFError, TTFontFace  # type: ignore[import-untyped]
-
 from engine.labels.errors import BadFont, UnprintableCharacter
 
 _FOLDER = Path(__file__).parent / "fonts"
@@ -45,6 +43,8 @@ class Face:
     """One parsed TrueType file. Safe to share between threads."""
 
     def __init__(self, path: Path) -> None:
+        from reportlab.pdfbase.ttfonts import TTFError, TTFontFace  # type: ignore[import-untyped]  # with the first font
+
         self.path = path
         try:
             self._parsed = TTFontFace(str(path))

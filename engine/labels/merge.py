@@ -8,14 +8,17 @@ used glyphs and 8 bytes per object, so that ten thousand labels need no more mem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from engine.labels.carrier_pdf import PageImporter
 from engine.labels.errors import LabelError, UnsupportedOutput
 from engine.labels.fontset import FontSet
 from engine.labels.layout import lay_out
 from engine.labels.model import Dpi, LabelContent, LabelFormat, LabelSize
 from engine.labels.pdf import LabelDocument
 from engine.labels.render import convert_carrier_pdf, render
+
+if TYPE_CHECKING:
+    from engine.labels.carrier_pdf import PageImporter
 
 #: One of our labels, or a PDF a carrier made.
 MergeItem = LabelContent | bytes
@@ -35,7 +38,7 @@ class MergedPdf:
         self._dpi = dpi
         self._fonts = fonts or FontSet.load()
         self._document = LabelDocument(self._fonts)
-        self._importer = PageImporter(self._document.file)
+        self._importer: PageImporter | None = None
 
     @property
     def page_count(self) -> int:
@@ -48,6 +51,10 @@ class MergedPdf:
 
     def add_carrier_pdf(self, pdf: bytes) -> int:
         """Adds all pages of a carrier's label; returns how many. Raises BadCarrierPdf."""
+        if self._importer is None:
+            from engine.labels.carrier_pdf import PageImporter  # see render.fit_carrier_pdf
+
+            self._importer = PageImporter(self._document.file)
         return self._importer.add(pdf, self._size)
 
     def take(self) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engine.labels.carrier_pdf import fit_carrier_pdf, read
 from engine.labels.errors import UnsupportedOutput
 from engine.labels.fontset import FontSet
 from engine.labels.layout import lay_out
@@ -42,8 +41,10 @@ def convert_carrier_pdf(pdf: bytes, *, format: LabelFormat, size: LabelSize, dpi
 
     Raises BadCarrierPdf, or UnsupportedOutput for a PNG of more than one page.
     """
+    from engine.labels.carrier_pdf import fit, read
+
     _check_dpi(dpi)
-    fitted = fit_carrier_pdf(pdf, size)
+    fitted = fit(pdf, size)
     if format is LabelFormat.PDF:
         return fitted
     page_count = len(read(fitted).pages)
@@ -54,6 +55,14 @@ def convert_carrier_pdf(pdf: bytes, *, format: LabelFormat, size: LabelSize, dpi
     if format is LabelFormat.PNG:
         return to_png(next(images), dpi)
     return b"".join(image_zpl(image) for image in images)
+
+
+def fit_carrier_pdf(pdf: bytes, size: LabelSize) -> bytes:
+    """The carrier's label as a PDF of exactly this paper, all pages. Raises BadCarrierPdf."""
+    # Here and not above: pypdf is a seventh of what an engine loads, and many engines never meet a carrier's label.
+    from engine.labels.carrier_pdf import fit
+
+    return fit(pdf, size)
 
 
 def _check_dpi(dpi: int) -> None:

@@ -168,10 +168,8 @@ async def _play(stage: Stage) -> tuple[int, core_pb2.Order]:
     sandbox = stage.w.sandbox
     driving = asyncio.create_task(DRIVES[stage.case.drive](stage))
     try:
-        # The next one's code loads while the present one works.
         if stage.case.drive == "restart":
             await driving
-        await sandbox.warm_engine(stage.environment)
         exit_code = await sandbox.wait_engine(DEATH_S)
         await stage.disarm()
         await start(stage.w, stage.environment)
@@ -189,7 +187,6 @@ async def play_wires(folder: Path) -> tuple[dict[str, core_pb2.Order], Evidence]
             # A connection of its own for this call: limits count per connection.
             proxies["sf"].trouble = trouble
             proxies["sf"].reached.clear()
-            await w.sandbox.warm_engine()
             order = parcel_order(f"wire-{number}", only=["sf"])
             driving = asyncio.create_task(w.create(order, deadline_s=4.0))
             try:

@@ -197,7 +197,7 @@ async def _lost(w: World) -> None:
     await w.faults("zto", operations=["book"], cut_share=1.0)
     await asyncio.gather(*[w.create(parcel_order(f"found-{n}", only=["sf"]), deadline_s=2.0) for n in range(8)])
     lost = await asyncio.gather(*[w.create(parcel_order(f"lost-{n}", only=["zto"]), deadline_s=0.5) for n in range(3)])
-    await asyncio.gather(*[w.becomes(order, "NEEDS_REVIEW", within_s=8.0) for order in lost])
+    await asyncio.gather(*[w.becomes(order, "NEEDS_REVIEW", within_s=25.0) for order in lost])
 
 
 async def _dead(w: World) -> None:

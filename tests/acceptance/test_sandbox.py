@@ -16,12 +16,13 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(90)]
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
+from engine.cli.nursery import nursery
 from engine.cli.sandbox import running_sandbox
 
 async def hold():
     async with running_sandbox(Path(sys.argv[1])) as sandbox:
         pids = [s.process.pid for s in sandbox.simulators.values()]
-        print(sandbox.engine_pid, await sandbox.warm_engine(), *pids, flush=True)
+        print(sandbox.engine_pid, nursery().pid, *pids, flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(hold())
@@ -29,7 +30,7 @@ asyncio.run(hold())
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    """SIGKILL of the process that holds the sandbox: engine, standby and simulators end too."""
+    """SIGKILL of the process that holds the sandbox: engine, nursery and simulators end too."""
 
     async def play() -> None:
         holder = await asyncio.create_subprocess_exec(

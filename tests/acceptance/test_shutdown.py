@@ -25,7 +25,6 @@ def test_clients_with_one_retry_lose_nothing(tmp_path: Path) -> None:
 
     async def play() -> None:
         async with world(tmp_path) as w:
-            await w.sandbox.warm_engine()
             await w.faults("sf", latency_s=0.1, latency_jitter_s=0.2)
             back = asyncio.Event()
             clients = [asyncio.create_task(_client(w, n, back)) for n in range(CLIENTS)]

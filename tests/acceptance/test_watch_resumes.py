@@ -86,7 +86,6 @@ async def _grown(path: Path, before: int) -> bool:
 
 async def _kill_engine(w: World, random: Random) -> None:
     for _ in range(ENGINE_KILLS):
-        await w.sandbox.warm_engine()
         await asyncio.sleep(random.uniform(1.0, 3.0))
         w.sandbox.kill_engine()
         await w.sandbox.start_engine()

@@ -82,8 +82,6 @@ async def _live(w: World, proxies: Mapping[str, Proxy], life: Life, next_point: 
     _lay(proxies, life.wires)
     for carrier, faults in life.faults.items():
         await w.faults(carrier, **faults)
-    # The next one's code loads while the present one works.
-    await w.sandbox.warm_engine(_environment(next_point))
     at_point = True
     try:
         code = await w.sandbox.wait_engine(life.kill_after_s)

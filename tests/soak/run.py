@@ -71,7 +71,6 @@ async def play(folder: Path, *, seed: int, seconds: float, life_s: tuple[float, 
             sampling = asyncio.create_task(watch_life(w, lives[-1]))
             ends_s = time.monotonic() + seconds
             while time.monotonic() + life_s[1] < ends_s - seconds * LAST_SHARE:
-                await w.sandbox.warm_engine()
                 await asyncio.sleep(random.uniform(*life_s))
                 w.sandbox.kill_engine()
                 await w.sandbox.start_engine()
