@@ -75,8 +75,8 @@ def _times(found: dict[str, Line]) -> Iterator[Times]:
             side = double11["runs"][key]
             yield Times(f"booked, well carriers, {name}", side["others_p50_ms"], side["others_p99_ms"])
     if labels := found.get("labels"):
-        for kind in ("pdf", "png", "zpl"):
-            yield Times(f"label as {kind.upper()}", labels[f"{kind}_p50_ms"], labels[f"{kind}_p99_ms"])
+        for kind, goal in (("pdf", 50.0), ("png", None), ("zpl", 10.0)):
+            yield Times(f"label as {kind.upper()}", labels[f"{kind}_p50_ms"], labels[f"{kind}_p99_ms"], goal)
 
 
 def _over(rows: dict[str, float]) -> str:
@@ -97,6 +97,8 @@ def _notes(lines: Sequence[Line]) -> Iterator[str]:
         )
     if labels := found.get("labels"):
         facts.append(f"{labels['merge_labels']:,.0f} labels merged: {labels['merge_s']:.1f} s")
+    if restart := found.get("restart"):
+        facts.append(f"serves {restart['serves_s']:.1f} s after a kill with {restart['open_orders']:,} open orders")
     if facts:
         yield ";  ".join(facts)
     if lines:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ import msgspec
 import uvloop
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.internal.encoder import _VarintBytes
 from google.protobuf.message import Message
+from google.protobuf.proto import serialize_length_prefixed
 
 from benchmarks import booking, tracks
 from benchmarks.pushes import booked, ingest, pushes
@@ -95,8 +96,10 @@ def write_protoset(path: Path) -> None:
 
 def write_requests(path: Path, requests: Sequence[Message]) -> None:
     """One after the other, each behind its length; ghz sends them in turn."""
-    encoded = [request.SerializeToString() for request in requests]
-    path.write_bytes(b"".join(_VarintBytes(len(one)) + one for one in encoded))
+    written = BytesIO()
+    for request in requests:
+        serialize_length_prefixed(request, written)
+    path.write_bytes(written.getbuffer())
 
 
 class Ghz:

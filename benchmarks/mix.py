@@ -11,9 +11,9 @@ import asyncio
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import msgspec
@@ -25,6 +25,8 @@ from benchmarks.booking import order
 from benchmarks.pushes import Push
 from benchmarks.sender import Sender
 from crossdock.v1 import label_service_pb2, order_service_pb2, track_service_pb2
+
+T = TypeVar("T")
 
 CONNECTIONS = 32
 """The server lets 128 calls a connection through; so many connections never wait for that."""
@@ -124,7 +126,7 @@ class Caller:
         return REQUESTS[kind](self) if kind in REQUESTS else b""
 
     def _remember(self, answer: bytes) -> None:
-        order_id = order_service_pb2.CreateOrderResponse.FromString(answer).order.order_id
+        order_id: str = order_service_pb2.CreateOrderResponse.FromString(answer).order.order_id
         self._booked.append(order_id)
 
     def fresh_order(self) -> Any:
@@ -193,7 +195,7 @@ async def closed_loop(caller: Caller, in_flight: int, seconds: float) -> list[Ca
     return done
 
 
-def _round(values: Any) -> Iterator[Any]:
+def _round(values: Iterable[T]) -> Iterator[T]:
     kept = list(values)
     while True:
         yield from kept

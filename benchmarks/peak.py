@@ -134,7 +134,7 @@ async def play(folder: Path, plan: Plan) -> Run:
         stubs: list[order_service_pb2_grpc.OrderServiceAsyncStub] = [
             order_service_pb2_grpc.OrderServiceStub(channel) for channel in channels
         ]
-        rest_mib = _rss_mib(sandbox.engine_pid)
+        rest_mib = rss_mib(sandbox.engine_pid)
         samples: list[Sample] = []
         started = time.perf_counter() + 0.5
         async with asyncio.TaskGroup() as group:
@@ -239,7 +239,7 @@ async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> No
             samples.append(
                 Sample(
                     time.perf_counter() - started,
-                    _rss_mib(pid),
+                    rss_mib(pid),
                     cpu_s(pid),
                     float(rates[0].rpartition(" ")[2]) if rates else None,
                     int(stats["calls"].get("book", 0)),
@@ -248,5 +248,6 @@ async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> No
             )
 
 
-def _rss_mib(pid: int) -> float:
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20

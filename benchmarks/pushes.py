@@ -144,6 +144,7 @@ async def delivery(sandbox: Sandbox, made: Sequence[Push], rate: float) -> tuple
         async def listen() -> None:
             while len(heard) < len(made):
                 message = await watch.read()
+                assert isinstance(message, track_service_pb2.WatchTracksResponse), "the watch has ended"
                 now = time.perf_counter()
                 if message.HasField("news"):
                     news = message.news
