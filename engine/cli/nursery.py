@@ -20,25 +20,32 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 LOADED = ("engine.app", "engine.cli.serve", "crossdock_sdk.simulator.__main__")
 """What most children need."""
 REQUEST_BYTES = 200_000
+UNKNOWN_END = 255
+"""Exit code of a child whose nursery was killed before it could tell."""
 
 
 class Child:
-    """One forked process. Its standard input stays open until `close` or our end, which tells it to end too."""
+    """One forked process, watched in the event loop that made this.
+
+    Its standard input stays open until it has ended or we have, which tells it to end too. Its standard output is read
+    to the end, and that end is how its own is noticed: nothing it starts may keep it open.
+    """
 
     def __init__(self, nursery: Nursery, pid: int, stdin: int, stdout: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self._nursery = nursery
-        self._pidfd = os.pidfd_open(pid)
-        self._pipes = [stdin, stdout]
-        self._over: asyncio.Event | None = None
+        self._stdin, self._stdout = stdin, stdout
+        self._said = bytearray()
+        self._line_ended, self._over = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(stdout, self._listen)
 
     def kill(self) -> None:
         """SIGKILL; nothing when it has ended."""
@@ -50,40 +57,44 @@ class Child:
 
     async def wait(self) -> int:
         """Wait for its end; the exit code, minus the signal's number when one ended it."""
-        if self._over is None:
-            self._over = asyncio.Event()
-            asyncio.get_running_loop().add_reader(self._pidfd, self._over.set)
         await self._over.wait()
-        return self._ended()
+        assert self.returncode is not None
+        return self.returncode
 
     async def first_line(self) -> bytes:
-        """What it prints up to the first line's end; without one when it ended before."""
-        line = b""
-        while not line.endswith(b"\n"):
-            await _readable(self._pipes[1])
-            read = os.read(self._pipes[1], 4096)
-            if not read:
-                break
-            line += read
-        return line
+        """What it printed up to the first line's end; without one when it ended before."""
+        await self._line_ended.wait()
+        line, ends, _ = bytes(self._said).partition(b"\n")
+        return line + ends
 
     def close(self) -> None:
-        """Let go of its standard input and output, for good."""
-        while self._pipes:
-            os.close(self._pipes.pop())
+        """Close its standard input now."""
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
 
     def _send(self, number: signal.Signals) -> None:
+        # Until it is reaped, which is ours to ask for, nobody else can have its process id.
         if self.returncode is None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+            os.kill(self.pid, number)
 
-    def _ended(self) -> int:
-        if self.returncode is None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
+    def _listen(self) -> None:
+        read = os.read(self._stdout, 4096)
+        if not self._line_ended.is_set():
+            self._said += read
+            if b"\n" in read:
+                self._line_ended.set()
+        if read:
+            return
+        self._loop.remove_reader(self._stdout)
+        os.close(self._stdout)
+        self.close()
+        try:
             self.returncode = self._nursery.reap(self.pid)
-            os.close(self._pidfd)
-            self.close()
-        return self.returncode
+        except OSError:
+            self.returncode = UNKNOWN_END
+        self._line_ended.set()
+        self._over.set()
 
 
 class Nursery:
@@ -116,11 +127,10 @@ class Nursery:
         self._socket.close()
         self._process.wait()
 
-    def spawn(self, entry: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
-        """Run `entry` ("module:function", given `arguments`, answering an exit code) in a process of its own.
-
-        Its standard error is appended to `log`. Raises OSError.
-        """
+    def fork(
+        self, entry: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> tuple[int, int, int]:
+        """Begin a child, see `spawn`: its process id, and our ends of its standard input and output."""
         request = {
             "entry": entry,
             "arguments": list(arguments),
@@ -139,10 +149,10 @@ class Nursery:
         finally:
             os.close(stdin_theirs)
             os.close(stdout_theirs)
-        return Child(self, pid, stdin, stdout)
+        return pid, stdin, stdout
 
     def reap(self, pid: int) -> int:
-        """The exit code of a child that has ended."""
+        """The exit code of a child that is ending."""
         code: int = self._ask({"reap": pid})["code"]
         return code
 
@@ -173,18 +183,13 @@ def nursery() -> Nursery:
 
 
 async def spawn(entry: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
-    """See Nursery.spawn. The first one waits until the nursery has loaded."""
-    return await asyncio.to_thread(lambda: nursery().spawn(entry, arguments, environment, log))
+    """Run `entry` ("module:function", given `arguments`, answering an exit code) in a process of its own.
 
-
-async def _readable(file: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(file, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(file)
+    Its standard error is appended to `log`. The first one waits until the nursery has loaded. Raises OSError.
+    """
+    kept = await asyncio.to_thread(nursery)
+    pid, stdin, stdout = await asyncio.to_thread(kept.fork, entry, arguments, environment, log)
+    return Child(kept, pid, stdin, stdout)
 
 
 def _serve(asked: socket.socket) -> int:

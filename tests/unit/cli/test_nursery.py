@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.nursery import Child, nursery, spawn
+from engine.cli.nursery import UNKNOWN_END, Child, nursery, spawn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -63,10 +63,13 @@ async def test_an_entry_that_fails_leaves_its_reason_in_the_log(tmp_path: Path) 
 
 
 async def test_a_nursery_that_is_gone_is_replaced(tmp_path: Path) -> None:
-    """Whoever killed it loses its children, not the ability to have others."""
+    """Whoever killed it is not told how its children end, and can have others."""
     before = nursery()
+    orphan = await born("tells", tmp_path / "log")
+    await orphan.first_line()
     os.kill(before.pid, signal.SIGKILL)
     before._process.wait()
+    orphan.kill()
 
     child = await born("tells", tmp_path / "log")
     said = await child.first_line()
@@ -74,6 +77,7 @@ async def test_a_nursery_that_is_gone_is_replaced(tmp_path: Path) -> None:
     await child.wait()
 
     assert said
+    assert await orphan.wait() == UNKNOWN_END
     assert nursery().pid != before.pid
 
 
