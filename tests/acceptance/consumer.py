@@ -3,22 +3,17 @@
 One line a message, written in one call before the next message is read: `CURSOR<TAB>MESSAGE in hex`. The last whole
 line is the cursor a successor resumes from; the lines are what the consumer has seen in all its lives.
 
-`python -m tests.acceptance.consumer` forks one for each line `SERVER FOLDER` on its standard input and answers with
-its process id, so that a life costs a fork and not the loading of gRPC. It opens no channel itself, and its children
-end with it, when its standard input closes.
+It is a child of the nursery, so that a life costs a fork and not the loading of gRPC.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -29,6 +24,7 @@ from crossdock.v1 import (
     track_service_pb2,
     track_service_pb2_grpc,
 )
+from engine.cli.nursery import Child, spawn
 
 KINDS = ("tracks", "orders")
 PAUSE_S = 0.02
@@ -55,44 +51,9 @@ def read_seen(path: Path) -> list[tuple[int, bytes]]:
     ]
 
 
-class Nursery:
-    """Begets consumers and kills them."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def beget(self, server: str, folder: Path) -> int:
-        """A consumer that goes on where its files in `folder` end; its process id."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{server} {folder}\n".encode())
-        return int(await self._process.stdout.readline())
-
-    @staticmethod
-    def kill(pid: int) -> None:
-        """SIGKILL: whatever it had not written is gone."""
-        os.kill(pid, signal.SIGKILL)
-
-
-@asynccontextmanager
-async def nursery(log: Path) -> AsyncIterator[Nursery]:
-    """A process that begets consumers; all of them end with the block."""
-    with log.open("ab") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.acceptance.consumer",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,
-        )
-    try:
-        yield Nursery(process)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+async def begin(server: str, folder: Path) -> Child:
+    """A consumer that goes on where its files in `folder` end; it ends with whoever began it."""
+    return await spawn(f"{live.__module__}:live", (server, str(folder)), os.environ, folder / "consumer.log")
 
 
 def consume(kind: str, server: str, path: Path) -> None:
@@ -131,34 +92,25 @@ def _cut_torn_line(path: Path) -> None:
         os.truncate(path, whole)
 
 
-def _live(server: str, folder: Path) -> None:
-    """Both watches, until one of them fails."""
-    failed = threading.Event()
+def live(arguments: Sequence[str]) -> int:
+    """Be a consumer of SERVER that writes into FOLDER: both watches, until one fails or standard input closes."""
+    server, folder = arguments
+    ended = threading.Event()
 
     def run(kind: str) -> None:
         try:
-            consume(kind, server, seen_file(folder, kind))
+            consume(kind, server, seen_file(Path(folder), kind))
         except BaseException:
             traceback.print_exc()
-            failed.set()
+            ended.set()
 
-    for kind in KINDS:
-        threading.Thread(target=run, args=(kind,), daemon=True).start()
-    failed.wait()
+    def until_closed() -> None:
+        while os.read(0, 64):
+            pass
+        ended.set()
 
-
-def main() -> None:
-    """Fork a consumer for each line of standard input; on its end, end the whole session."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for line in sys.stdin:
-        server, folder = line.split()
-        pid = os.fork()
-        if not pid:
-            _live(server, Path(folder))
-            os._exit(1)
-        print(pid, flush=True)
-    os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()
+    jobs = (partial(run, "tracks"), partial(run, "orders"), until_closed)
+    for job in jobs:
+        threading.Thread(target=job, daemon=True).start()
+    ended.wait()
+    os._exit(1)  # gRPC's threads would keep the interpreter from ending

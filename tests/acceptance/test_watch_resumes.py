@@ -13,7 +13,8 @@ from random import Random
 import pytest
 
 from engine.store.sqlite.connection import open_reader
-from tests.acceptance.consumer import KINDS, Nursery, nursery, read_seen, seen_file
+from tests.acceptance import consumer
+from tests.acceptance.consumer import KINDS, read_seen, seen_file
 from tests.acceptance.harness import World, eventually, parcel_order, world
 from tests.acceptance.logs import stored_logs
 
@@ -39,14 +40,16 @@ def test_a_consumer_that_is_killed_sees_every_message_once(tmp_path: Path, capsy
 
     async def play() -> tuple[Counter[str], dict[str, list[tuple[int, bytes]]]]:
         random = Random(seed)
-        async with world(tmp_path, speed=SPEED) as w, nursery(tmp_path / "consumer.log") as begotten:
+        async with world(tmp_path, speed=SPEED) as w:
             async with _orders(w), asyncio.TaskGroup() as group:
-                haunted = group.create_task(_haunt(w, begotten, Random(seed)))
+                haunted = group.create_task(_haunt(w, Random(seed)))
                 group.create_task(_kill_engine(w, random))
             await w.at_rest()
             await _silence(w)
-            await begotten.beget(w.sandbox.server, tmp_path)
+            last = await consumer.begin(w.sandbox.server, tmp_path)
             await eventually(lambda: _caught_up(w), CAUGHT_UP_S)
+            last.kill()
+            await last.wait()
             await w.sandbox.stop_engine()
             return haunted.result(), await stored_logs(tmp_path)
 
@@ -61,7 +64,7 @@ def test_a_consumer_that_is_killed_sees_every_message_once(tmp_path: Path, capsy
     assert len(logs["tracks"]) > len(logs["orders"]) > KILLS
 
 
-async def _haunt(w: World, begotten: Nursery, random: Random) -> Counter[str]:
+async def _haunt(w: World, random: Random) -> Counter[str]:
     """Kill the consumer again and again; in how many of its lives it saw something of each kind.
 
     Every other one is killed at any instant, also before it is connected; the rest in the middle of what it is told.
@@ -70,12 +73,14 @@ async def _haunt(w: World, begotten: Nursery, random: Random) -> Counter[str]:
     folder = w.sandbox.folder
     for life in range(KILLS):
         before = {kind: _size(seen_file(folder, kind)) for kind in KINDS}
-        pid = await begotten.beget(w.sandbox.server, folder)
+        follower = await consumer.begin(w.sandbox.server, folder)
         if life % 2:
             kind = KINDS[life // 2 % 2]
             await eventually(partial(_grown, seen_file(folder, kind), before[kind]), TOLD_WITHIN_S)
         await asyncio.sleep(random.uniform(0.0, MOMENT_S))
-        begotten.kill(pid)  # raises when it has ended by itself
+        assert follower.returncode is None, "the consumer ended by itself; see consumer.log"
+        follower.kill()
+        await follower.wait()
         lives.update(kind for kind in KINDS if _size(seen_file(folder, kind)) > before[kind])
     return lives
 

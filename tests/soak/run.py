@@ -12,8 +12,9 @@ from random import Random
 
 import msgspec
 
+from tests.acceptance import consumer
 from tests.acceptance.checker import doubled, violations
-from tests.acceptance.consumer import KINDS, nursery, read_seen, seen_file
+from tests.acceptance.consumer import KINDS, read_seen, seen_file
 from tests.acceptance.harness import World, eventually, world
 from tests.acceptance.logs import stored_logs
 from tests.chaos.plan import wishes
@@ -65,8 +66,8 @@ async def play(folder: Path, *, seed: int, seconds: float, life_s: tuple[float, 
         "server": {"slow_watcher_s": SLOW_WATCHER_S},
         "store": {"cache_mib": CACHE_MIB},
     }
-    async with world(folder, speed=SPEED, settings=settings) as w, nursery(folder / "consumer.log") as begotten:
-        consumer = await begotten.beget(w.sandbox.server, folder)
+    async with world(folder, speed=SPEED, settings=settings) as w:
+        follower = await consumer.begin(w.sandbox.server, folder)
         async with _under_load(w, random, seed, cut):
             sampling = asyncio.create_task(watch_life(w, lives[-1]))
             ends_s = time.monotonic() + seconds
@@ -85,7 +86,9 @@ async def play(folder: Path, *, seed: int, seconds: float, life_s: tuple[float, 
         await _silence(w)
         evidence = await w.evidence()
         await eventually(lambda: _caught_up(w, len(evidence.events)), CALM_S)
-        begotten.kill(consumer)  # raises when it has ended by itself
+        assert follower.returncode is None, "the consumer ended by itself; see consumer.log"
+        follower.kill()
+        await follower.wait()
         await w.sandbox.stop_engine()
     found += violations(evidence)
     logs = await stored_logs(folder)
