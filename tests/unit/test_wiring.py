@@ -168,14 +168,21 @@ async def test_accounts_are_asked_nothing_when_that_is_switched_off() -> None:
 
 
 def test_a_failed_proof_is_logged_with_its_cause(capture_log: io.BytesIO) -> None:
-    """Account and class, nothing else; a proof is no news."""
-    report = ProvingReport(Metrics())
+    """Account and class, nothing else; a proof is no news. Both are counted."""
+    metrics = Metrics()
+    report = ProvingReport(metrics)
 
     report.account_asked("sf", "sf-1", "")
     report.account_asked("sf", "sf-1", "AUTH A1006")
 
+    labels = {"carrier": "sf", "account": "sf-1"}
+    counted = [
+        metrics.registry.get_sample_value("crossdock_account_proving_calls_total", {**labels, "outcome": outcome})
+        for outcome in ("PROVED", "FAILED")
+    ]
     (line,) = [json.loads(line) for line in capture_log.getvalue().splitlines()]
     del line["timestamp"]
+    assert counted == [1.0, 1.0]
     assert line == {
         "event": "account not proved", "level": "warning", "account": "sf-1", "carrier": "sf", "why": "AUTH A1006",
     }  # fmt: skip

@@ -73,10 +73,9 @@ class Proofs:
         self._under_way.discard(account_id)
         if is_proof:
             self._times[account_id] = now
-            self._failed.pop(account_id, None)
-            return
-        before = self._open_failure(account_id)
-        self._failed[account_id] = _Failed(before.count + 1 if before else 1, now)
+        else:
+            before = self._open_failure(account_id)
+            self._failed[account_id] = _Failed(before.count + 1 if before else 1, now)
 
     def _due_time(self, account_id: str) -> datetime:
         failed = self._open_failure(account_id)
@@ -91,7 +90,7 @@ class Proofs:
     def _open_failure(self, account_id: str) -> _Failed | None:
         """What failed since the last proof."""
         failed, proved = self._failed.get(account_id), self._times.get(account_id)
-        return failed if failed and (proved is None or proved <= failed.time) else None
+        return failed if failed and (proved is None or proved < failed.time) else None
 
     def _not_ahead(self, now: datetime) -> None:
         """Nothing lies ahead of now. A clock that was set back would put everything off by as much."""
