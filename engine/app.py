@@ -72,6 +72,7 @@ from engine.wiring import (
     codec_of,
     failback_of,
     in_hand_of,
+    proving_of,
     shares_of,
     split_listen,
     stall_rules_of,
@@ -129,6 +130,7 @@ class Engine:
         self.admission = Admission(brownout_of(settings), weights)
         self.brownout = self.admission.brownout
         self.stalls = Stalls(store=store, rules=rules, judge=CelStallRules(rules), clock=clock, observer=metrics)
+        self.proving = proving_of(settings, registry, store=store, outbound=self.outbound, metrics=metrics, clock=clock)
         self.watch = Watch(store)
         self._tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
         self.failed = ""
@@ -319,6 +321,7 @@ class Engine:
             follow(self.store, tracks, self.clock, failure_log("following")),
             returning.run(self._tenants, failure_log("returning")),
             self.stalls.run(failure_log("stall checks")),
+            self.proving.run(failure_log("proving")),
             Overload(self.admission, busy, gate.waits, self.clock, OverloadReport(self.metrics)).run(),
             gate.measure(),
         )

@@ -90,6 +90,7 @@ class OutboundSettings(_Section, frozen=True):
     queue_size: int = 20_000
     divert_wait_s: float = 5.0
     failback_step_s: float = 60.0
+    prove_accounts: bool = True
 
 
 class OverloadSettings(_Section, frozen=True):

@@ -7,6 +7,7 @@ Label values are bounded: carrier and operation come from manifests, states and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -53,6 +54,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.before_scrape: list[Callable[[], None]] = []
+        self.after_attempt: list[Callable[[AttemptRecord], None]] = []
         self._grpc_metrics()
         self._order_metrics()
         self._return_metrics()
@@ -142,6 +144,12 @@ class Metrics:
         self.breaker = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", *per_lane)
         self.failback_share = self._gauge("failback_share", "Per cent of its orders an account gets.", "account")
         self.breaker_changes = self._counter("breaker_changes_total", "Changes of state.", *per_lane, "state")
+        self.account_proved = self._gauge(
+            "account_proved_timestamp_seconds", "When an account last proved that it works.", "carrier", "account"
+        )
+        self.proving_calls = self._counter(
+            "account_proving_calls_total", "Calls for that alone.", "carrier", "account", "outcome"
+        )
 
     def _store_metrics(self) -> None:
         self.commit_seconds = self._histogram("store_commit_duration_seconds", "Time of a commit.", COMMIT_SECONDS)
@@ -162,6 +170,8 @@ class Metrics:
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """See BookingObserver."""
         self.attempts(attempt.carrier, attempt.state.value, attempt.error_class).inc()
+        for hear in self.after_attempt:
+            hear(attempt)
 
     def fell_back(self, from_carrier: str, to_carrier: str, reason: str) -> None:
         """See BookingObserver."""
@@ -194,6 +204,18 @@ class Metrics:
         self.door_wait("bookings").set(waits.bookings_s)
         self.door_wait("tracks").set(waits.tracks_s)
         self.door_wait("others").set(waits.others_s)
+
+    # ProvingObserver
+
+    def account_asked(self, carrier: str, account_id: str, failure: str) -> None:
+        """See ProvingObserver."""
+        self.proving_calls(carrier, account_id, "FAILED" if failure else "PROVED").inc()
+
+    def accounts_proved(self, carriers: Mapping[str, str], times: Mapping[str, datetime]) -> None:
+        """Set the age of each account's proof, 0 while there was none. carriers: of all accounts, by account id."""
+        for account_id, carrier in carriers.items():
+            time = times.get(account_id)
+            self.account_proved(carrier, account_id).set(time.timestamp() if time else 0.0)
 
     # OrdersObserver
 

@@ -10,21 +10,26 @@ from zoneinfo import ZoneInfo
 from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
 from crossdock_sdk.tracking import TrackStatus
 from engine.api.gate import Tenants
+from engine.clock import Clock
 from engine.config import AccountSettings, ConfigError, PartySettings, Settings
 from engine.core.policy.booking import Rules
 from engine.core.policy.brownout import Brownout, Reading, Thresholds
 from engine.core.policy.failback import FailbackRules
+from engine.core.policy.proving import Proofs
 from engine.core.policy.records import Tenant
 from engine.core.policy.routing import AccountFacts, Tariff
 from engine.core.policy.shares import Shares
 from engine.core.policy.stalls import DEFAULT_STALL_RULES, NOTHING_KNOWN, Since, StallRule
 from engine.core.policy.tallies import DailyCap, Tallies
 from engine.core.policy.validation import check_party
+from engine.core.proving import Proving, can_be_asked
 from engine.core.registry import Registry
 from engine.log import logger
 from engine.metrics import Metrics
+from engine.outbound.outbound import Outbound
 from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.in_hand import InHand
+from engine.store.port import Store
 
 ANONYMOUS = "default"
 """The tenant of every caller while none is configured."""
@@ -175,6 +180,38 @@ class OverloadReport:
         """See OverloadObserver."""
         self._metrics.brownout_changed(reading)
         logger().warning("brownout", level=int(reading.level), gives_up=reading.level.name, cause=reading.signal)
+
+
+class ProvingReport:
+    """Tells operations of every proving call in a metric, and of one that proved nothing in the log."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def account_asked(self, carrier: str, account_id: str, failure: str) -> None:
+        """See ProvingObserver."""
+        self._metrics.account_asked(carrier, account_id, failure)
+        if failure:
+            logger().warning("account not proved", account=account_id, carrier=carrier, why=failure)
+
+
+def proving_of(
+    settings: Settings, registry: Registry, *, store: Store, outbound: Outbound, metrics: Metrics, clock: Clock
+) -> Proving:
+    """What keeps the enabled accounts proved; bookings and scrapes are connected to it here."""
+    carriers = {a.id: a.carrier for a in settings.account if a.enabled and a.carrier in registry.carriers}
+    asked = [a for a, code in carriers.items() if can_be_asked(registry.manifests[code])]
+    proofs = Proofs(carriers, asked if settings.outbound.prove_accounts else (), clock.now())
+    metrics.after_attempt.append(proofs.attempt_ended)
+    metrics.before_scrape.append(lambda: metrics.accounts_proved(carriers, proofs.times()))
+    return Proving(
+        proofs=proofs,
+        carriers=carriers,
+        store=store,
+        outbound=outbound,
+        clock=clock,
+        observer=ProvingReport(metrics),
+    )
 
 
 def tenants_of(settings: Settings) -> Tenants:

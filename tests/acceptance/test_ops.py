@@ -44,7 +44,7 @@ SETTINGS: Mapping[str, Any] = {
 REPORTED_ONLY = (
     r"crossdock_grpc_calls_total;INTERNAL|crossdock_worker_failures_total;|crossdock_track_\w+;|crossdock_dead_letters;"
     r"|crossdock_returns\w*;|crossdock_refunds_due_total;|crossdock_brownout_\w+;|crossdock_diversions_total;"
-    r"|crossdock_door_wait_seconds;|crossdock_grpc_refusal_\w+;"
+    r"|crossdock_door_wait_seconds;|crossdock_grpc_refusal_\w+;|crossdock_account_proved_\w+;"
 )
 PANELS = [panel for row in ROWS for panel in row.panels]
 QUERIES = [
@@ -54,6 +54,7 @@ QUERIES = [
     for number, query in enumerate(panel.queries)
 ]
 EXPECTED_ALERTS = {
+    "CrossdockBackupUnproved",
     "CrossdockBookingSuccessLow",
     "CrossdockBreakerOpen",
     "CrossdockBrownout",
@@ -132,6 +133,7 @@ def _reporting() -> Metrics:
     pressure = Pressure(0.15)
     pressure.on_all = pressure.on_greedy = 1.5
     metrics.return_counts({ReturnState.FAILED: 1, ReturnState.UNDER_REVIEW: 51})
+    metrics.accounts_proved({"zto-idle": "zto"}, {})
 
     def move() -> None:
         metrics.brownout_changed(Reading(Level.EXPORTS, "loop_lag"))

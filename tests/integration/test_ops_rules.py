@@ -181,6 +181,7 @@ def _trouble(metrics: Metrics) -> None:
         metrics.diverted("sf", "zto", "QUEUE_WAIT")
     metrics.failback_share("sf-main").set(10)
     metrics.quota_used(*BOOK).set(0.99)
+    metrics.accounts_proved({"sf-main": "sf"}, {})
     metrics.brownout_changed(Reading(Level.BOOKINGS, "loop_lag"))
     metrics.worker_failed("", KeyError())
     metrics.push_received("sf", "REFUSED")

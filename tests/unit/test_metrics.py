@@ -16,7 +16,7 @@ from engine.core.policy.records import AttemptState, OrderState
 from engine.histograms import Histogram
 from engine.metrics import LaneMetrics, Metrics, StoreMetrics
 from engine.outbound import LaneKey, LaneSnapshot, OperationClass
-from tests.fakes.rows import attempt, booking, loaded
+from tests.fakes.rows import NOW, attempt, booking, loaded
 
 LANE = LaneKey("sf", "sf-1", OperationClass.BOOKING)
 WHERE = {"carrier": "sf", "account": "sf-1"}
@@ -53,6 +53,16 @@ COUNTED: list[tuple[Callable[[Metrics], None], str, dict[str, str]]] = [
         {"state": "FAILED", "carrier": ""},
     ),
     (lambda m: m.worker_failed("o1", KeyError("x")), "worker_failures_total", {"error": "KeyError"}),
+    (
+        lambda m: m.account_asked("sf", "sf-1", ""),
+        "account_proving_calls_total",
+        {**WHERE, "outcome": "PROVED"},
+    ),
+    (
+        lambda m: m.account_asked("sf", "sf-1", "AUTH A1006"),
+        "account_proving_calls_total",
+        {**WHERE, "outcome": "FAILED"},
+    ),
     (lambda m: m.order_accepted(False), "orders_accepted_total", {}),
     (lambda m: m.order_accepted(True), "orders_replayed_total", {}),
     (lambda m: m.order_refused("ORDER_INVALID"), "orders_refused_total", {"reason": "ORDER_INVALID"}),
@@ -108,6 +118,15 @@ def test_states_that_no_order_is_in_show_zero() -> None:
 
     assert value(metrics, "orders", state="BOOKED") == 5.0
     assert value(metrics, "orders", state="NEEDS_REVIEW") == 0.0
+
+
+def test_an_account_without_proof_shows_zero() -> None:
+    """From the start, so that an alert can ask for it; a proof shows with its time."""
+    metrics = Metrics()
+    metrics.accounts_proved({"sf-1": "sf", "zto-1": "zto"}, {"sf-1": NOW})
+
+    assert value(metrics, "account_proved_timestamp_seconds", **WHERE) == NOW.timestamp()
+    assert value(metrics, "account_proved_timestamp_seconds", carrier="zto", account="zto-1") == 0.0
 
 
 def test_stalled_parcels_are_counted_for_every_rule() -> None:

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
 from crossdock_sdk.manifest import Setting
+from engine import log
 from engine.config import (
     AccountSettings,
     ConfigError,
+    OutboundSettings,
     PartySettings,
     RuleSettings,
     Settings,
     TariffStep,
     TenantSettings,
 )
+from engine.core.policy.records import AttemptState
 from engine.core.policy.routing import Tariff
 from engine.core.registry import Plugin, Registry
+from engine.metrics import Metrics
+from engine.outbound import Outbound
+from engine.store.memory import MemoryStore
 from engine.wiring import (
+    ProvingReport,
     account_facts,
     accounts_of,
+    proving_of,
     read_master_key,
     rule_problems,
     secrecy_problems,
     split_listen,
     tenants_of,
 )
-from tests.fakes.carrier import FakeCarrier, manifest
+from tests.fakes.carrier import FakeCarrier, Network, answer, manifest
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.rows import attempt
 
 SETTINGS = (
     Setting("check_word", "the check word", secret=True),
@@ -97,6 +113,88 @@ def test_routing_learns_priority_and_tariff() -> None:
 
     assert (facts.account_id, facts.carrier, facts.priority) == ("alpha-1", "alpha", 7)
     assert facts.tariff == (Tariff(("*",), 1000, 1200, 500, 300),)
+
+
+def proved(metrics: Metrics) -> dict[str, float]:
+    """Account -> when it last proved itself, as a scrape shows it."""
+    found = text_string_to_metric_families(metrics.expose().decode())
+    family = next(f for f in found if f.name == "crossdock_account_proved_timestamp_seconds")
+    return {sample.labels["account"]: sample.value for sample in family.samples}
+
+
+async def proving_calls(settings: Settings, registry: Registry, metrics: Metrics) -> list[tuple[str, str]]:
+    """What goes out to carriers in the first ten minutes without an order."""
+    clock = FakeClock()
+    network, store = Network(clock), MemoryStore()
+    network.always("alpha", "quote", answer(price=1200))
+    async with Outbound(accounts_of(settings, registry), registry.carriers, lambda: network, clock) as outbound:
+        job = proving_of(settings, registry, store=store, outbound=outbound, metrics=metrics, clock=clock)
+        running = asyncio.create_task(job.run(lambda error: None))
+        for _ in range(10):
+            await clock.settle(60.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    return network.sent
+
+
+@pytest.mark.anyio
+async def test_enabled_accounts_prove_themselves() -> None:
+    """Each has its sample from the start; one that is switched off has none, so that no alert reports it."""
+    metrics = Metrics()
+    settings = Settings(account=(SOUND, replace(SOUND, id="alpha-off", enabled=False)))
+
+    sent = await proving_calls(settings, REGISTRY, metrics)
+
+    assert sent == [("alpha", "quote")]
+    assert proved(metrics).keys() == {"alpha-1"}
+    assert proved(metrics)["alpha-1"] > START.timestamp()
+
+
+@pytest.mark.anyio
+async def test_accounts_are_asked_nothing_when_that_is_switched_off() -> None:
+    """The age of their proof shows all the same, and bookings prove them."""
+    metrics = Metrics()
+    settings = Settings(account=(SOUND,), outbound=OutboundSettings(prove_accounts=False))
+
+    sent = await proving_calls(settings, REGISTRY, metrics)
+    before = proved(metrics)
+    metrics.attempt_ended(attempt(1, "alpha", AttemptState.REJECTED, end_time=START))
+    refused = proved(metrics)
+    metrics.attempt_ended(attempt(1, "alpha", AttemptState.CONFIRMED, end_time=START))
+
+    assert sent == []
+    assert before == refused == {"alpha-1": 0.0}
+    assert proved(metrics) == {"alpha-1": START.timestamp()}
+
+
+def test_a_failed_proof_is_logged_with_its_cause(capture_log: io.BytesIO) -> None:
+    """Account and class, nothing else; a proof is no news. Both are counted."""
+    metrics = Metrics()
+    report = ProvingReport(metrics)
+
+    report.account_asked("sf", "sf-1", "")
+    report.account_asked("sf", "sf-1", "AUTH A1006")
+
+    labels = {"carrier": "sf", "account": "sf-1"}
+    counted = [
+        metrics.registry.get_sample_value("crossdock_account_proving_calls_total", {**labels, "outcome": outcome})
+        for outcome in ("PROVED", "FAILED")
+    ]
+    (line,) = [json.loads(line) for line in capture_log.getvalue().splitlines()]
+    del line["timestamp"]
+    assert counted == [1.0, 1.0]
+    assert line == {
+        "event": "account not proved", "level": "warning", "account": "sf-1", "carrier": "sf", "why": "AUTH A1006",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def capture_log() -> Iterator[io.BytesIO]:
+    """What is logged."""
+    stream = io.BytesIO()
+    log.configure("info", stream)
+    yield stream
+    structlog.reset_defaults()
 
 
 def test_a_tenants_warehouse_is_normalised() -> None:

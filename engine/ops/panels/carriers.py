@@ -216,6 +216,39 @@ CARRIERS = Row(
                 ),
             ),
         ),
+        Panel(
+            title="Since each account proved that it works",
+            unit=Unit.SECONDS,
+            width=12,
+            warn=86_400,
+            alarm=93_600,
+            advice="Time since a booking was confirmed there or a price answered; who had none for 20 hours is asked. "
+            "Above a day: the backup may fail when it is needed, see its failures by class. Not here at all: it "
+            "never proved itself, as after a start with a wrong secret.",
+            queries=(
+                Query(
+                    "time() - max by (account) (crossdock_account_proved_timestamp_seconds"
+                    '{carrier=~"$carrier",account=~"$account"} > 0)',
+                    "{{account}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Accounts that never proved that they work",
+            unit=Unit.COUNT,
+            width=12,
+            alarm=1,
+            advice="Since the store was begun, neither a booking nor a price. In the first minutes after that all of "
+            "them; later: keys, contract or network of the account. `crossdock_account_proving_calls_total` "
+            "counts the questions, the log says what came instead.",
+            queries=(
+                Query(
+                    "count by (account) (crossdock_account_proved_timestamp_seconds"
+                    '{carrier=~"$carrier",account=~"$account"} == 0)',
+                    "{{account}}",
+                ),
+            ),
+        ),
     ),
 )
 
