@@ -31,9 +31,13 @@ QUICK: dict[str, tuple[str, ...]] = {
     "pushes": ("--pushes", "1000", "--rounds", "1", "--rate", "200", "--seconds", "5"),
     "tracks": ("--questions", "1000", "--rounds", "1", "--crowd", "2000"),
     "double11": ("--seconds", "20", "--peak", "40"),
+    "outage": ("--kinds", "down", "--outage-seconds", "10", "--before-seconds", "10", "--seconds", "25"),
 }
 """Benchmark -> arguments of its small size; in the order in which they run."""
-FULL: dict[str, tuple[str, ...]] = {"double11": ("--plot", str(HERE / "double11.png"))}
+FULL: dict[str, tuple[str, ...]] = {
+    "double11": ("--plot", str(HERE / "double11.png")),
+    "outage": ("--plot", str(HERE / "outage.png")),
+}
 """Arguments of those whose full size needs any."""
 
 

@@ -243,9 +243,10 @@ LANES = Row(
             title="Breakers opened, in half an hour",
             unit=Unit.COUNT,
             warn=1,
-            alarm=4,
-            advice="Openings also between two scrapes. Many: the carrier comes and goes. If that hurts, take it "
-            "out: `enabled = false` at the account, until it is steady.",
+            alarm=30,
+            advice="Openings also between two scrapes, after failed probes too: an outage adds three a minute. Many "
+            "without one: the carrier comes and goes. If that hurts, take it out: `enabled = false` at the account, "
+            "until it is steady.",
             queries=(
                 Query(
                     'crossdock:breaker_openings:increase30m{carrier=~"$carrier",account=~"$account"}',
