@@ -303,6 +303,15 @@ def _tried(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> bool:
     return any(a.account_id == candidate.account_id and a.service == candidate.service for a in attempts)
 
 
+def asked(attempts: Sequence[AttemptRecord]) -> frozenset[str]:
+    """Accounts that have had the order and may have it again: another booking there is a retry."""
+    return frozenset(
+        a.account_id
+        for a in attempts
+        if a.state is AttemptState.ABSENT or (a.state is AttemptState.REJECTED and a.error_class in COMES_BACK)
+    )
+
+
 def _last_number(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> int:
     return max((a.number for a in attempts if a.account_id == candidate.account_id), default=0)
 

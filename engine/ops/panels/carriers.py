@@ -88,7 +88,8 @@ BOOKINGS = Row(
             unit=Unit.COUNT,
             width=6,
             advice="Before anything was sent. QUEUE_WAIT and DEADLINE: the first one's rate is too low for the load. "
-            "BREAKER_OPEN: it fails. FAILBACK: it is coming back in steps. DAILY_CAP: it has its orders of the day.",
+            "BREAKER_OPEN: it fails. FAILBACK: it is coming back in steps. DAILY_CAP: it has its orders of the day. "
+            "RETRY_BUDGET: it refuses nearly all.",
             queries=(
                 Query(
                     'crossdock:diversions:increase10m{from_carrier=~"$carrier"}',
