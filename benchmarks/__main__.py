@@ -38,11 +38,13 @@ QUICK: dict[str, tuple[str, ...]] = {
     "fairness": ("--seconds", "5"),
     "overload": ("--seconds", "4", "--steps", "1,3"),
     "double11": ("--seconds", "20", "--peak", "40"),
+    "outage": ("--kinds", "down", "--outage-seconds", "10", "--before-seconds", "10", "--seconds", "25"),
 }
 """Benchmark -> arguments of its small size; in the order in which they run."""
 FULL: dict[str, tuple[str, ...]] = {
     "overload": ("--plot", str(HERE / "overload.png")),
     "double11": ("--plot", str(HERE / "double11.png")),
+    "outage": ("--plot", str(HERE / "outage.png")),
 }
 """Arguments of those whose full size needs any."""
 BROKEN, LACKING = 1, 2

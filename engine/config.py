@@ -84,7 +84,7 @@ class BookingSettings(_Section, frozen=True):
 class OutboundSettings(_Section, frozen=True):
     """Lanes to the carriers."""
 
-    breaker_open_s: float = 30.0
+    breaker_open_s: float = 5.0
     connect_timeout_s: float = 2.0
     allow_plaintext: bool = False
     queue_size: int = 20_000

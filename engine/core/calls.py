@@ -19,10 +19,11 @@ async def ask(
     tenant: str,
     deadline_s: float = BACKGROUND_DEADLINE_S,
     start_within_s: float | None = None,
+    is_retry: bool = False,
 ) -> object:
     """The sdk's outcome for `item`, a CarrierError, or the OutboundError that says why there is none.
 
-    start_within_s: how long it may wait for its turn; the call itself has its whole time.
+    start_within_s: how long it may wait for its turn; the call itself has its whole time. is_retry: see `Lane`.
     """
     try:
         answered = await outbound.call(
@@ -33,6 +34,7 @@ async def ask(
             deadline_s=deadline_s,
             tenant=tenant,
             start_within_s=start_within_s,
+            is_retry=is_retry,
         )
     except OutboundError as error:
         # A value from here on. Its traceback would hold the caller's frame, which will hold the value.

@@ -5,12 +5,13 @@ The shell around `policy.diversion`, which decides what follows from it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from engine.clock import Clock
 from engine.core.capacity import Capacity
 from engine.core.policy.batching import NEVER
-from engine.core.policy.diversion import Hindrance, Standing, hindrance_of, share_of_deadline_s
+from engine.core.policy.diversion import HARD, Hindrance, Standing, hindrance_of, share_of_deadline_s
 from engine.core.policy.failback import FULL, draw
 from engine.core.policy.records import AttemptRecord
 from engine.outbound.outbound import Outbound
@@ -25,10 +26,15 @@ class Standings:
         self._divert_wait_s = divert_wait_s
         self.capacity = capacity
 
-    def of(self, order_id: str, tenant: str, count: int, left_s: float) -> Standing:
-        """For an order that has `left_s` to be sent to one of `count` candidates."""
+    def of(
+        self, order_id: str, tenant: str, count: int, left_s: float, asked: Collection[str] = frozenset()
+    ) -> Standing:
+        """For an order that has `left_s` to be sent to one of `count` candidates.
+
+        asked: accounts that have had it, where another booking is a retry.
+        """
         share_s = share_of_deadline_s(left_s, max(count - 1, 0))
-        return partial(self._at, order_id, tenant, left_s, share_s)
+        return partial(self._at, order_id, tenant, left_s, share_s, asked)
 
     def reserve(self, attempt: AttemptRecord) -> None:
         """The attempt is about to be written, then sent: it holds a place in the lane, and of the account's day."""
@@ -44,12 +50,14 @@ class Standings:
         """It enters the lane."""
         self._outbound.promise(attempt.account_id, "book", -1)
 
-    def _at(self, order_id: str, tenant: str, left_s: float, share_s: float, account_id: str) -> Hindrance:
+    def _at(
+        self, order_id: str, tenant: str, left_s: float, share_s: float, asked: Collection[str], account_id: str
+    ) -> Hindrance:
         if self.capacity.is_full(account_id):
             return Hindrance.DAILY_CAP
         wait_s = self._outbound.wait_s(account_id, "book", tenant=tenant)
         percent = self._outbound.share_percent(account_id, "book")
-        return hindrance_of(
+        found = hindrance_of(
             wait_s,
             left_s=left_s,
             share_s=share_s,
@@ -57,3 +65,6 @@ class Standings:
             is_shut=wait_s == NEVER,
             is_held_back=percent < FULL and draw(order_id) >= percent,
         )
+        if found not in HARD and account_id in asked and not self._outbound.may_retry(account_id, "book"):
+            return Hindrance.RETRY_BUDGET
+        return found

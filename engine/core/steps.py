@@ -191,6 +191,7 @@ class Steps:
             priority=Priority.BOOK,
             tenant=loaded.order.tenant,
             start_within_s=share_of_deadline_s(left_s, others) if others and left_s > 0 else None,
+            is_retry=attempt.account_id in policy.asked(loaded.attempts),
         )
         crash_point("answer_received")
         now = self._clock.now()
@@ -360,7 +361,11 @@ class Steps:
         left_s = ends - self._clock.monotonic()
         untried = len(candidates) - len({a.account_id for a in loaded.attempts})
         return self._standings.of(
-            order.order_id, order.tenant, untried, left_s if left_s > 0 else BACKGROUND_DEADLINE_S
+            order.order_id,
+            order.tenant,
+            untried,
+            left_s if left_s > 0 else BACKGROUND_DEADLINE_S,
+            policy.asked(loaded.attempts),
         )
 
 

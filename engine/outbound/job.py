@@ -76,9 +76,19 @@ class Ticket:
 class Job:
     """One item. `started` once a call carries it: from then on it is never given up."""
 
-    __slots__ = ("deadline", "item", "priority", "queued_at", "seq", "started", "tenant", "tickets")
+    __slots__ = ("deadline", "is_retry", "item", "priority", "queued_at", "seq", "started", "tenant", "tickets")
 
-    def __init__(self, item: object, ticket: Ticket, *, priority: Priority, tenant: str, seq: int, now: float) -> None:
+    def __init__(
+        self,
+        item: object,
+        ticket: Ticket,
+        *,
+        priority: Priority,
+        tenant: str,
+        seq: int,
+        now: float,
+        is_retry: bool = False,
+    ) -> None:
         self.item = item
         self.tickets = [ticket]
         self.deadline = ticket.deadline
@@ -87,6 +97,7 @@ class Job:
         self.seq = seq
         self.queued_at = now
         self.started = False
+        self.is_retry = is_retry
 
     def settle(self, outcome: Outcome) -> bool:
         """Hand the outcome to every caller; False when none of them took it."""

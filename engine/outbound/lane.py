@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from crossdock_sdk import Manifest
+from crossdock_sdk import CarrierError, Manifest
 from engine.clock import Clock, Timer
 from engine.core.policy.batching import NEVER
 from engine.core.policy.breaker import BreakerState, Verdict
@@ -103,7 +103,7 @@ class Lane:
             rank = PRIORITY_OF[operation] if priority is None else priority
             self._admit(gate, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
             self._seq += 1
-            job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now)
+            job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now, is_retry=is_retry)
             self._enter(gate, job, now)
         try:
             return await ticket.future
@@ -137,6 +137,10 @@ class Lane:
         closes.
         """
         return self._closed or not self._health.breaker.may_call(now)
+
+    def may_retry(self, now: float) -> bool:
+        """True when the budget for retries is not used up."""
+        return self._health.budget.left(now) > 0
 
     @property
     def failback(self) -> Failback:
@@ -242,6 +246,8 @@ class Lane:
             job.tickets.remove(ticket)
         if not job.tickets and not job.started and gate.queue.remove(job):
             self._queued -= 1
+            if job.is_retry:
+                self._health.budget.give_back()
             self._shared.remove(gate.operation, job)
             self._arm(self._clock.monotonic())
 
@@ -329,6 +335,8 @@ class Lane:
         for index, job in enumerate(jobs):
             self._shared.remove(gate.operation, job)
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
+            if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
+                self._health.budget.give_back()
             if not job.settle(outcome) and self._late is not None:
                 # In a turn of its own: what the listener raises must not end this lane.
                 loop.call_soon(self._late, self.key, gate.operation, job.item, outcome)
@@ -379,6 +387,8 @@ class Lane:
 
     def _refuse(self, gate: Gate, job: Job, refusal: LaneRefused) -> None:
         self._queued -= 1
+        if job.is_retry:
+            self._health.budget.give_back()
         self._shared.remove(gate.operation, job)
         self._observer.refused(self.key, gate.operation, refusal.reason)
         job.settle(refusal)

@@ -151,6 +151,10 @@ class Outbound:
         lane = self.lane(account_id, operation)
         return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, tenant)
 
+    def may_retry(self, account_id: str, operation: str) -> bool:
+        """Whether a retry submitted now would be let in by the lane's budget."""
+        return self.lane(account_id, operation).may_retry(self._clock.monotonic())
+
     def promise(self, account_id: str, operation: str, count: int = 1) -> None:
         """An item will be submitted as soon as it is durable; -1 when it is, or will not be after all."""
         self.lane(account_id, operation).promise(operation, count)

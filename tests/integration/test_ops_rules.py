@@ -202,4 +202,5 @@ def _lane_trouble(metrics: Metrics, calls: Iterable[tuple[str, str, int]]) -> No
     metrics.lane_wait(*BOOK).observe(20.0)
     metrics.lane_refusals(*BOOK, "QUEUE_FULL").inc()
     metrics.breaker("sf", "sf-main", "BOOKING").set(BREAKER_VALUES[BreakerState.OPEN])
-    metrics.breaker_changes("sf", "sf-main", "BOOKING", BreakerState.OPEN.value).inc(3)
+    for state in (BreakerState.OPEN, BreakerState.CLOSED):
+        metrics.breaker_changes("sf", "sf-main", "BOOKING", state.value).inc(3)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
+from zlib import crc32
 
 import msgspec
 
@@ -27,6 +28,7 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
+from engine.core.policy.retry import backoff_s
 
 FALLS_BACK: dict[str, bool] = {
     ErrorClass.INVALID_REQUEST: False,  # no carrier would take it as it is
@@ -236,17 +238,33 @@ def _again(
     rules: Rules,
     now: datetime,
 ) -> Step:
-    unavailable_until = now + timedelta(seconds=rules.unavailable_retry_s)
     if not again or not attempts:
-        return Wait(unavailable_until)
+        return Wait(_shut_until(order, order.create_time, rules, now))
     rounds = max(sum(a.account_id == c.account_id for a in attempts) for c in again)
-    pause_s = min(rules.retry_cap_s, rules.retry_base_s * 2.0 ** (rounds - 1))
-    due = (attempts[-1].end_time or attempts[-1].start_time) + timedelta(seconds=pause_s)
+    ended = attempts[-1].end_time or attempts[-1].start_time
+    share = _share_of_pause(order.order_id, len(attempts))
+    due = ended + timedelta(seconds=backoff_s(rounds, share, base_s=rules.retry_base_s, cap_s=rules.retry_cap_s))
     if now < due:
         return Wait(due)
     if (choice := choose(_in_turn(again, attempts, now), standing)) is not None:
         return _try(order, attempts, choice, facts, now)
-    return Wait(unavailable_until)
+    return Wait(_shut_until(order, ended, rules, now))
+
+
+def _shut_until(order: OrderRecord, since: datetime, rules: Rules, now: datetime) -> datetime:
+    """When to look again at lanes of which none takes anything, for an order that has nothing to do `since` then.
+
+    The longer that lasts the more orders wait. All of them asking every two seconds would keep the engine busy with
+    nothing, and the first two seconds of the carrier's return would get what an outage has held back.
+    """
+    span_s = min((now - since).total_seconds(), rules.retry_cap_s)
+    pause_s = max(rules.unavailable_retry_s, span_s * _share_of_pause(order.order_id, now.timestamp()))
+    return now + timedelta(seconds=pause_s)
+
+
+def _share_of_pause(order_id: str, turn: float) -> float:
+    """0.5 to 1, evenly spread over orders and turns, always the same for the same ones: no second collects them."""
+    return 0.5 + crc32(f"{order_id} {turn}".encode()) / 2**33
 
 
 def _try(
@@ -283,6 +301,15 @@ def _only_first(candidates: Sequence[Candidate], attempts: Sequence[AttemptRecor
 
 def _tried(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> bool:
     return any(a.account_id == candidate.account_id and a.service == candidate.service for a in attempts)
+
+
+def asked(attempts: Sequence[AttemptRecord]) -> frozenset[str]:
+    """Accounts that have had the order and may have it again: another booking there is a retry."""
+    return frozenset(
+        a.account_id
+        for a in attempts
+        if a.state is AttemptState.ABSENT or (a.state is AttemptState.REJECTED and a.error_class in COMES_BACK)
+    )
 
 
 def _last_number(candidate: Candidate, attempts: Sequence[AttemptRecord]) -> int:

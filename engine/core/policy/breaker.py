@@ -3,6 +3,10 @@
     CLOSED --5 in a row, or half of at least 20 in 10 s--> OPEN --open time over--> HALF_OPEN
     HALF_OPEN --3 successes--> CLOSED          HALF_OPEN --one failure--> OPEN, for longer
 
+The longest open time is short: one probe in twenty seconds burdens nobody, while a carrier that is back after minutes
+would otherwise be left alone for minutes more. A carrier that fails again soon after it came back goes on where it
+was, so that one that comes and goes is tried ever less often.
+
 Pure: `now` is monotonic seconds, jitter comes in as a fraction. Only faults of the carrier's system
 count (transport faults, 5xx, TEMPORARY, slow calls); a business refusal or a 429 shows that it
 works. Operations that share a breaker are counted apart: where half of all bookings fail, each is looked
@@ -35,8 +39,10 @@ class Verdict(StrEnum):
 
 
 class BreakerRules(msgspec.Struct, frozen=True):
-    """When to open and close; the defaults are those of reliability section "default settings".
+    """When to open and close.
 
+    open_s: how long it stays open the first time, twice as long the second, up to open_cap_s (or open_s, if that is
+    more). A breaker that was closed for longer than that begins anew.
     slow_s: a call that took longer counts as a failure whatever it answered.
     jitter: share by which the open time varies to both sides.
     """
@@ -45,11 +51,16 @@ class BreakerRules(msgspec.Struct, frozen=True):
     failure_share: float = 0.5
     least_calls: int = 20
     window_s: int = 10
-    open_s: float = 30.0
-    open_cap_s: float = 300.0
+    open_s: float = 5.0
+    open_cap_s: float = 20.0
     jitter: float = 0.1
     slow_s: float = float("inf")
     successes_to_close: int = 3
+
+    @property
+    def longest_s(self) -> float:
+        """The longest it stays open without a probe, jitter aside."""
+        return max(self.open_s, self.open_cap_s)
 
 
 class _Counts:
@@ -85,13 +96,14 @@ class Breaker:
     """One breaker for a carrier account and operation class."""
 
     __slots__ = (
-        "_counts", "_era", "_open_until", "_openings", "_probing", "_successes", "_tripped", "rules",
+        "_closed_at", "_counts", "_era", "_open_until", "_openings", "_probing", "_successes", "_tripped", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: BreakerRules | None = None) -> None:
         self.rules = rules or BreakerRules()
         self._tripped = False
         self._open_until = 0.0
+        self._closed_at = float("-inf")
         self._openings = 0
         self._probing = False
         self._successes = 0
@@ -162,18 +174,20 @@ class Breaker:
         elif verdict is Verdict.SUCCESS:
             self._successes += 1
             if self._successes >= self.rules.successes_to_close:
-                self._close()
+                self._close(now)
 
     def _open(self, now: float, fraction: float) -> None:
+        if not self._tripped and now - self._closed_at > self.rules.longest_s:
+            self._openings = 0
         self._openings += 1
         spread = 1.0 + self.rules.jitter * (2.0 * fraction - 1.0)
-        self._open_until = now + min(self.rules.open_s * self._openings, self.rules.open_cap_s) * spread
+        self._open_until = now + min(self.rules.open_s * self._openings, self.rules.longest_s) * spread
         self._tripped = True
         self._reset()
 
-    def _close(self) -> None:
+    def _close(self, now: float) -> None:
         self._tripped = False
-        self._openings = 0
+        self._closed_at = now
         self._reset()
 
     def _reset(self) -> None:

@@ -29,9 +29,11 @@ class Hindrance(StrEnum):
     """Hard: calls are not let through."""
     DAILY_CAP = "DAILY_CAP"
     """Hard: it has its orders of the day."""
+    RETRY_BUDGET = "RETRY_BUDGET"
+    """Hard: it had this order before, and of late too many such retries failed there."""
 
 
-HARD = frozenset({Hindrance.DEADLINE, Hindrance.BREAKER_OPEN, Hindrance.DAILY_CAP})
+HARD = frozenset({Hindrance.DEADLINE, Hindrance.BREAKER_OPEN, Hindrance.DAILY_CAP, Hindrance.RETRY_BUDGET})
 
 EXPLANATIONS: dict[Hindrance, str] = {
     Hindrance.QUEUE_WAIT: "its queue is too long",
@@ -39,6 +41,7 @@ EXPLANATIONS: dict[Hindrance, str] = {
     Hindrance.DEADLINE: "its queue is longer than the caller waits",
     Hindrance.BREAKER_OPEN: "it does not work at the moment",
     Hindrance.DAILY_CAP: "its daily cap is reached",
+    Hindrance.RETRY_BUDGET: "it refuses so many that it is asked again only now and then",
 }
 """For people, in attempts and events."""
 

@@ -1,8 +1,8 @@
 """Whether and when something may be tried again: a budget, a backoff, and what Retry-After means.
 
-The budget keeps an outage from being fed by its own retries: over two minutes they are at most a
-tenth of the first attempts (Google SRE, handling overload), never fewer than three. Randomness
-comes in as a fraction.
+The budget keeps an outage from being fed by its own retries: over two minutes those that fail are at
+most a tenth of the first attempts (Google SRE, handling overload), or one in four seconds where there
+is hardly any traffic. Randomness comes in as a fraction.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 
 SHARE = 0.1
 WINDOW_S = 120.0
-FLOOR = 3
+FLOOR = 30
 BUCKETS = 12
 MAX_RETRY_AFTER_S = 86_400.0  # a carrier that wants more than a day has sent nonsense or closed the account
 
@@ -52,6 +52,14 @@ class RetryBudget:
         self._bucket(now)[2] += 1
         self._retries += 1
         return True
+
+    def give_back(self) -> None:
+        """A retry succeeded, or did not go after all: it fed no outage, and another one may go."""
+        for bucket in reversed(self._buckets):
+            if bucket[2]:
+                bucket[2] -= 1
+                self._retries -= 1
+                return
 
     def _bucket(self, now: float) -> list[int]:
         index = int(now // self._width_s)

@@ -88,7 +88,8 @@ BOOKINGS = Row(
             unit=Unit.COUNT,
             width=6,
             advice="Before anything was sent. QUEUE_WAIT and DEADLINE: the first one's rate is too low for the load. "
-            "BREAKER_OPEN: it fails. FAILBACK: it is coming back in steps. DAILY_CAP: it has its orders of the day.",
+            "BREAKER_OPEN: it fails. FAILBACK: it is coming back in steps. DAILY_CAP: it has its orders of the day. "
+            "RETRY_BUDGET: it refuses nearly all.",
             queries=(
                 Query(
                     'crossdock:diversions:increase10m{from_carrier=~"$carrier"}',
@@ -276,9 +277,10 @@ LANES = Row(
             title="Breakers opened, in half an hour",
             unit=Unit.COUNT,
             warn=1,
-            alarm=4,
-            advice="Openings also between two scrapes. Many: the carrier comes and goes. If that hurts, take it "
-            "out: `enabled = false` at the account, until it is steady.",
+            alarm=30,
+            advice="Openings also between two scrapes, after failed probes too: an outage adds three a minute. Many "
+            "without one: the carrier comes and goes. If that hurts, take it out: `enabled = false` at the account, "
+            "until it is steady.",
             queries=(
                 Query(
                     'crossdock:breaker_openings:increase30m{carrier=~"$carrier",account=~"$account"}',

@@ -14,6 +14,7 @@ from crossdock_sdk import (
     Limit,
 )
 from engine.core.policy.breaker import BreakerRules
+from engine.core.policy.retry import FLOOR
 from engine.outbound import (
     Ambiguous,
     Answered,
@@ -179,7 +180,7 @@ async def test_five_failures_open_the_breaker_and_send_the_waiting_away() -> Non
 
     assert [type(r) for r in results] == [Answered] * 5 + [LaneRefused] * 3
     assert late[0] is RefusalReason.BREAKER_OPEN
-    assert 27.0 <= late[1] <= 33.0
+    assert 4.5 <= late[1] <= 5.5
     assert scene.observer.breaker == ["OPEN"]
     assert len(scene.transport.sent) == 5
 
@@ -301,13 +302,42 @@ async def test_transport_failures_come_out_as_they_are(error: TransportError) ->
 
 
 async def test_retries_are_paid_from_the_budget() -> None:
-    """Three retries may go without traffic; the fourth is refused unsent."""
+    """Thirty retries that fail may go without traffic; the next is refused unsent."""
     async with yard() as scene:
-        for n in range(3):
+        scene.transport.script = [422] * FLOOR
+        for n in range(FLOOR):
             await scene.book(f"A{n}", is_retry=True)
-        refused = await refusal(scene.book("A3", is_retry=True))
+        refused = await refusal(scene.book("B1", is_retry=True))
 
-    assert (refused[0], len(scene.transport.sent)) == (RefusalReason.RETRY_BUDGET, 3)
+    assert (refused[0], len(scene.transport.sent)) == (RefusalReason.RETRY_BUDGET, FLOOR)
+
+
+async def test_retries_that_succeed_cost_nothing() -> None:
+    """A carrier that is well again gets all that waited for it."""
+    async with yard() as scene:
+        for n in range(FLOOR * 2):
+            await scene.book(f"A{n}", is_retry=True)
+
+    assert len(scene.transport.sent) == FLOOR * 2
+
+
+async def test_retries_that_never_went_cost_nothing() -> None:
+    """Sent away while they waited, by the breaker or because their caller left."""
+    async with yard(book=ONE) as scene:
+        scene.transport.hold = True
+        first = scene.book("A0")
+        waiting = [scene.book(f"B{n}", is_retry=True) for n in range(FLOOR)]
+        await scene.clock.settle()
+        lane, now = scene.outbound.lane("a", "book"), scene.clock.monotonic()
+        before = lane.may_retry(now)
+        waiting[0].cancel()
+        await scene.clock.settle()
+        after = lane.may_retry(now)
+        scene.transport.hold = False
+        scene.transport.release()
+        await asyncio.gather(first, *waiting, return_exceptions=True)
+
+    assert (before, after) == (False, True)
 
 
 async def test_predictions_for_routing() -> None:

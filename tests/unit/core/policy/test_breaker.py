@@ -25,16 +25,26 @@ def opened(now: float = 100.0, rules: BreakerRules | None = None) -> Breaker:
     return breaker
 
 
+def waits_of_failed_probes(breaker: Breaker, now: float = 100.0) -> list[int]:
+    """The open times in seconds, as six probes after each other fail."""
+    waits = []
+    for _ in range(6):
+        waits.append(round(breaker.wait_s(now)))
+        now += breaker.wait_s(now)
+        run(breaker, now, BAD)
+    return waits
+
+
 def test_five_failures_in_a_row_open_it() -> None:
-    """The fifth failure stops the calls for 30 seconds."""
+    """The fifth failure stops the calls for five seconds."""
     breaker = Breaker()
     run(breaker, 100.0, *[BAD] * 4)
     still = breaker.state(100.0)
     run(breaker, 100.0, BAD)
 
     assert (still, breaker.state(100.0)) == (BreakerState.CLOSED, BreakerState.OPEN)
-    assert breaker.wait_s(100.0) == pytest.approx(30.0)
-    assert breaker.acquire(129.9) is None
+    assert breaker.wait_s(100.0) == pytest.approx(5.0)
+    assert breaker.acquire(104.9) is None
 
 
 def test_a_success_between_failures_starts_the_count_again() -> None:
@@ -116,17 +126,26 @@ def test_three_successful_probes_close_it() -> None:
 
 
 def test_each_failed_probe_opens_it_for_longer_up_to_the_cap() -> None:
-    """30, 60, 90 … seconds, never more than 300; closing starts again at 30."""
-    breaker, now, waits = opened(), 100.0, []
-    for _ in range(12):
-        waits.append(round(breaker.wait_s(now)))
-        now += breaker.wait_s(now)
-        run(breaker, now, BAD)
-    now += 300.0
-    run(breaker, now, OK, OK, OK, *[BAD] * 5)
+    """5, 10, 15, 20 seconds and no more: a carrier that is back after an hour is found out as soon as one after a
+    minute.
+    """
+    assert waits_of_failed_probes(opened()) == [5, 10, 15, 20, 20, 20]
 
-    assert waits == [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300]
-    assert breaker.wait_s(now) == pytest.approx(30.0)
+
+def test_a_longer_first_time_stays_as_it_is() -> None:
+    """Whoever wants fewer probes sets it."""
+    assert waits_of_failed_probes(opened(rules=BreakerRules(open_s=30.0))) == [30] * 6
+
+
+@pytest.mark.parametrize(("healthy_s", "expected"), [(19.0, 20.0), (21.0, 5.0)])
+def test_a_carrier_that_comes_and_goes_is_tried_ever_less_often(healthy_s: float, expected: float) -> None:
+    """Closed for less than the longest open time it goes on where it was, else it begins anew."""
+    breaker = opened()
+    waits_of_failed_probes(breaker)
+    run(breaker, 1000.0, OK, OK, OK)
+    run(breaker, 1000.0 + healthy_s, *[BAD] * 5)
+
+    assert breaker.wait_s(1000.0 + healthy_s) == pytest.approx(expected)
 
 
 def test_calls_from_before_the_opening_are_ignored() -> None:
@@ -141,7 +160,7 @@ def test_calls_from_before_the_opening_are_ignored() -> None:
     assert breaker.state(131.0) is BreakerState.HALF_OPEN
 
 
-@pytest.mark.parametrize(("fraction", "expected"), [(0.0, 27.0), (0.5, 30.0), (1.0, 33.0)])
+@pytest.mark.parametrize(("fraction", "expected"), [(0.0, 4.5), (0.5, 5.0), (1.0, 5.5)])
 def test_jitter_spreads_the_open_time(fraction: float, expected: float) -> None:
     """Ten per cent to both sides, by the fraction passed in."""
     breaker = Breaker()
@@ -162,7 +181,7 @@ def test_the_open_time_can_be_set() -> None:
 def test_it_never_lets_two_probes_through_and_never_sticks(
     steps: list[tuple[float, Verdict, bool]],
 ) -> None:
-    """Whatever happens, at most one call runs while tripped, and after 330 s without calls one may
+    """Whatever happens, at most one call runs while tripped, and after 22 s without calls one may
     go.
     """
     breaker, now, running = Breaker(), 0.0, []
@@ -178,4 +197,4 @@ def test_it_never_lets_two_probes_through_and_never_sticks(
     for permit, _ in running:
         breaker.finished(permit, now, NEUTRAL)
 
-    assert breaker.may_call(now + 331.0)
+    assert breaker.may_call(now + 22.1)

@@ -39,10 +39,10 @@ def test_retries_stay_within_a_tenth_of_first_attempts(steps: list[tuple[float, 
 
 
 def test_a_few_retries_are_always_left() -> None:
-    """Without any traffic three retries may go, the fourth may not."""
+    """Without any traffic thirty retries may go in two minutes, the next may not."""
     budget = RetryBudget()
 
-    assert [budget.take(5.0) for _ in range(4)] == [True, True, True, False]
+    assert [budget.take(5.0) for _ in range(FLOOR + 1)] == [True] * FLOOR + [False]
 
 
 def test_traffic_buys_retries() -> None:
@@ -57,10 +57,23 @@ def test_traffic_buys_retries() -> None:
 def test_spent_retries_come_back_after_the_window() -> None:
     """Two minutes later the floor is whole again."""
     budget = RetryBudget()
-    for _ in range(3):
+    for _ in range(FLOOR):
         budget.take(5.0)
 
-    assert (budget.left(60.0), budget.left(130.0)) == (0, 3)
+    assert (budget.left(60.0), budget.left(130.0)) == (0, FLOOR)
+
+
+def test_a_retry_that_is_given_back_was_never_spent() -> None:
+    """Only those that fail are counted; giving back more than was taken gives nothing."""
+    budget = RetryBudget()
+    for _ in range(FLOOR):
+        budget.take(5.0)
+    budget.give_back()
+    left = budget.left(60.0)
+    for _ in range(FLOOR + 5):
+        budget.give_back()
+
+    assert (left, budget.left(60.0), budget.left(130.0)) == (1, FLOOR, FLOOR)
 
 
 @pytest.mark.parametrize(
