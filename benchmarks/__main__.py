@@ -81,10 +81,10 @@ def run(name: str, arguments: Sequence[str]) -> Ran:
     return Ran(figures, sound=not process.returncode)
 
 
-def keep(path: Path, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put figures in place of the former ones of the same benchmarks; all that are known."""
+def keep(path: Path, found: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Put figures in place of the former ones of the same benchmark; all that are known."""
     known = {line["benchmark"]: line for line in map(json.loads, path.read_text("utf-8").splitlines())}
-    known |= {line["benchmark"]: line for line in found}
+    known |= {found["benchmark"]: found} if found else {}
     lines = [known[name] for name in QUICK if name in known]
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
     return lines
@@ -102,16 +102,20 @@ def main() -> int:
     if unknown := set(given.names) - QUICK.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(QUICK)}")
     sizes = QUICK if given.quick else FULL
-    ran = [run(name, sizes.get(name, ())) for name in QUICK if not given.names or name in given.names]
     folder = given.out or (Path(tempfile.mkdtemp(prefix="crossdock-benchmarks-")) if given.quick else HERE)
     folder.mkdir(parents=True, exist_ok=True)
     lines = folder / "figures.jsonl"
     lines.touch()
+    sound = True
+    for name in given.names or QUICK:
+        ran = run(name, sizes.get(name, ()))
+        keep(lines, ran.figures)  # at once: what comes after may take long, or be stopped
+        sound &= ran.sound
     from benchmarks.figures import draw  # matplotlib is heavy, and of the dev group only
 
-    draw(keep(lines, [one.figures for one in ran if one.figures is not None]), folder / "figures.png")
+    draw(keep(lines), folder / "figures.png")
     print(f"figures in {folder}")
-    return int(not all(one.sound for one in ran))
+    return int(not sound)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pushes: CPU of the engine process over a bare ingress in one run, and how soon a watcher hears of them.
 
-    python -m benchmarks.pushes [--pushes 4000] [--rounds 3] [--rate 500] [--seconds 15]
+    python -m benchmarks.pushes [--pushes 4000] [--rounds 5] [--rate 500] [--seconds 15]
 
 中通's signed trace pushes about parcels that the engine booked, ten events a parcel, over 64 kept connections. The
 engine and `bare_pushes` alternate round by round. Then the same pushes at a fixed rate, whether or not answers come
@@ -26,7 +26,7 @@ import grpc
 import msgspec
 import uvloop
 
-from benchmarks.booking import cpu_s, order
+from benchmarks.booking import cpu_s, order, over
 from benchmarks.sender import Sender, post
 from crossdock.v1 import (
     core_pb2,
@@ -188,7 +188,7 @@ async def run(count: int, rounds: int, rate: float, seconds: float) -> dict[str,
             acknowledged, heard = await delivery(sandbox, made, rate)
     medians = {name: {key: statistics.median(r[key] for r in r_) for key in r_[0]} for name, r_ in rows.items()}
     return {
-        "ratio": round(medians["engine"]["cpu_us"] / medians["bare"]["cpu_us"], 2),
+        "ratio": over(rows["engine"], rows["bare"]),
         "delivered_p99_ms": heard.p99_ms,
         "benchmark": "pushes",
         "rows": medians,
@@ -220,7 +220,7 @@ def main() -> None:
     """Print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pushes", type=int, default=4000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--seconds", type=float, default=15.0)
     options = parser.parse_args()
