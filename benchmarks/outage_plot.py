@@ -26,7 +26,7 @@ def draw(runs: Sequence[Run], path: Path) -> None:
     figure, rows = plt.subplots(len(runs), 1, figsize=(10, 2.6 * len(runs) + 0.6), squeeze=False, layout="constrained")
     for (axes,), run in zip(rows, runs, strict=True):
         _panel(axes, run)
-    rows[0][0].legend(loc="upper right", frameon=False, ncols=2)
+    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside upper center", frameon=False, ncols=5)
     rows[-1][0].set_xlabel("seconds")
     figure.savefig(path, dpi=100)
     plt.close(figure)
