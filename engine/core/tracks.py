@@ -82,6 +82,8 @@ class Tracks:
         self._rules = rules
         # Tracks that a carrier is being asked about, and what whoever waits for the same will be told.
         self._asked: dict[str, asyncio.Future[LoadedTrack]] = {}
+        # Numbers whose track is being written: a crowd that asks about a new one must not fill the store's queue.
+        self._opening: dict[tuple[str, str, str], asyncio.Task[TrackRecord]] = {}
         self._brownout = brownout or Brownout(enabled=False)
 
     @property
@@ -310,9 +312,13 @@ class Tracks:
         account = next((a for a in self._accounts.values() if a.carrier == key.carrier), None)
         if account is None or not self.can_be_asked(key.carrier):
             raise TrackNotFound(key.waybill_number)
-        track = self._new(tenant, key.carrier, account.account_id, key.waybill_number, key.phone_tail)
-        opened = await self._store.open_track(track)
-        return LoadedTrack(opened)
+        number = (tenant, key.carrier, key.waybill_number)
+        opening = self._opening.get(number)
+        if opening is None:
+            track = self._new(tenant, key.carrier, account.account_id, key.waybill_number, key.phone_tail)
+            opening = self._opening[number] = asyncio.create_task(self._store.open_track(track))
+            opening.add_done_callback(lambda _: self._opening.pop(number))
+        return LoadedTrack(await asyncio.shield(opening))
 
     def _new(self, tenant: str, carrier: str, account_id: str, number: str, phone_tail: str) -> TrackRecord:
         now = self._clock.now()

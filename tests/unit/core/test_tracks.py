@@ -12,7 +12,7 @@ from crossdock_sdk import ErrorClass
 from crossdock_sdk.limits import Limit
 from crossdock_sdk.tracking import TrackStatus
 from engine.core.errors import TrackNotFound
-from engine.core.policy.track_records import LoadedTrack, TrackSource
+from engine.core.policy.track_records import LoadedTrack, TrackRecord, TrackSource
 from engine.core.tracks import TrackKey
 from engine.store.port import Stale
 from tests.fakes.carrier import ALL, manifest, refuse, silent, unreachable
@@ -249,6 +249,32 @@ async def test_events_arrive_in_any_order_and_end_the_same() -> None:
 
     assert len(stories) == 1
     assert next(iter(stories))[2] == ("got", "out", "signed")
+
+
+async def test_a_crowd_that_asks_about_a_new_number_writes_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand such writes would fill the store's queue. Whoever goes away first takes nobody's answer along."""
+    async with house(ALPHA) as scene:
+        opened: list[str] = []
+        real, go_on = scene.store.open_track, asyncio.Event()
+
+        async def slow(track: TrackRecord) -> TrackRecord:
+            opened.append(track.waybill_number)
+            await go_on.wait()
+            return await real(track)
+
+        monkeypatch.setattr(scene.store, "open_track", slow)
+        crowd = [asyncio.create_task(scene.tracks.follow(TENANT, TrackKey("alpha", NUMBER))) for _ in range(20)]
+        await scene.clock.settle()
+        crowd[0].cancel()
+        await scene.clock.settle()
+        go_on.set()
+        first, *others = await asyncio.gather(*crowd, return_exceptions=True)
+        again = await scene.tracks.follow(TENANT, TrackKey("alpha", NUMBER))
+
+    assert opened == [NUMBER]
+    assert isinstance(first, asyncio.CancelledError)
+    assert {found.track.track_id for found in others if isinstance(found, LoadedTrack)} == {again.track.track_id}
+    assert len(others) == 19
 
 
 async def test_following_twice_is_one_following() -> None:
