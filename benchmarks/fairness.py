@@ -37,6 +37,7 @@ from google.protobuf.message import Message
 
 from benchmarks.booking import order
 from benchmarks.ghz import GET_IT, Ghz, find
+from benchmarks.open_load import sleep_until
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc, track_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -118,7 +119,7 @@ class Shop:
         """Bookings for so long."""
         told, tasks, started = Told(), [], time.perf_counter()
         for index in range(int(SHOP_PER_S * seconds)):
-            await asyncio.sleep(max(0.0, started + index / SHOP_PER_S - time.perf_counter()))
+            await sleep_until(started + index / SHOP_PER_S)
             tasks.append(asyncio.create_task(self.book(told)))
         await asyncio.gather(*tasks)
         return told

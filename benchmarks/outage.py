@@ -234,6 +234,8 @@ def main() -> int:
     kinds = given.kinds.split(",")
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+    if given.before_seconds < 2 * SETTLE_S:
+        parser.error(f"--before-seconds must be {2 * SETTLE_S:g} or more; {SETTLE_S:g} of them settle")
     plans = [
         Plan(
             kind,

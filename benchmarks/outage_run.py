@@ -12,16 +12,15 @@ import itertools
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import msgspec
 
 from benchmarks.booking import cpu_s, order
-from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from benchmarks.open_load import Due, Stub, connected, send, sleep_until
+from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Entry, Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
 
@@ -43,7 +42,7 @@ LATENCY_S = 0.08
 FLAP_S = 2.0
 SAMPLE_S = 0.25
 DEADLINE_S = 10.0
-CHANNELS = 4
+CONNECTIONS = 4
 OPEN_STATES = [core_pb2.Order.STATE_ACCEPTED, core_pb2.Order.STATE_BOOKING]
 BOOKING_OPERATIONS = ("book", "find", "find_by_carrier_order", "cancel")
 """The operations of one lane: they share its breaker."""
@@ -105,15 +104,10 @@ class Plan(msgspec.Struct, frozen=True):
         return [(0.0, well), *flaps, (ends, well)]
 
 
-class Sent(msgspec.Struct):
-    """An order as its caller saw it: when it was due, how late it was sent, how long it took since it was due."""
+class Sent(Due):
+    """An order, and who may take it."""
 
-    at_s: float
-    group: str
-    late_s: float = 0.0
-    took_s: float = 0.0
-    code: str = ""
-    order_id: str = ""
+    group: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -177,18 +171,14 @@ class Run(msgspec.Struct, frozen=True):
 
 async def play(folder: Path, plan: Plan) -> Run:
     """Start everything, send the orders, wait for those still open, read rows and ledgers."""
-    async with running_sandbox(folder, carriers=(SICK, WELL)) as sandbox, AsyncExitStack() as stack:
+    async with (
+        running_sandbox(folder, carriers=(SICK, WELL)) as sandbox,
+        connected(sandbox.server, CONNECTIONS) as stubs,
+    ):
         await sandbox.simulators[SICK].set_faults(plan.faults()[0][1])
         await sandbox.simulators[WELL].set_faults(
             Faults(operations=("book",), latency_s=LATENCY_S, latency_jitter_s=LATENCY_S / 2)
         )
-        apart = (("grpc.use_local_subchannel_pool", 1),)
-        channels = [grpc.aio.insecure_channel(sandbox.server, options=apart) for _ in range(CHANNELS)]
-        for channel in channels:
-            await stack.enter_async_context(channel)
-        stubs: list[order_service_pb2_grpc.OrderServiceAsyncStub] = [
-            order_service_pb2_grpc.OrderServiceStub(channel) for channel in channels
-        ]
         samples: list[Sample] = []
         started, wall_s = time.perf_counter() + 0.5, time.time() + 0.5
         async with asyncio.TaskGroup() as group:
@@ -209,36 +199,20 @@ def _booked(carrier: str, entry: Entry, wall_s: float) -> Booked:
     return Booked(entry.time.timestamp() - wall_s, carrier, owner, entry.waybill_number)
 
 
-async def _send(
-    stubs: Sequence[order_service_pb2_grpc.OrderServiceAsyncStub], plan: Plan, started: float
-) -> list[Sent]:
+async def _send(stubs: Sequence[Stub], plan: Plan, started: float) -> list[Sent]:
     run = uuid.uuid4().hex
-    orders = [Sent(at_s, group) for at_s, group in plan.due()]
-    async with asyncio.TaskGroup() as tasks:
-        for index, one in enumerate(orders):
-            wait_s = started + one.at_s - time.perf_counter()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            one.late_s = time.perf_counter() - started - one.at_s
-            wanted = order(run, index)
-            wanted.routing.CopyFrom(ROUTES[one.group])
-            tasks.create_task(_create(stubs[index % len(stubs)], pb.CreateOrderRequest(order=wanted), one, started))
+    orders = [Sent(at_s, group=group) for at_s, group in plan.due()]
+
+    def make(index: int, one: Sent) -> core_pb2.Order:
+        wanted = order(run, index)
+        wanted.routing.CopyFrom(ROUTES[one.group])
+        return wanted
+
+    await send(stubs, orders, started, make=make, deadline_s=DEADLINE_S)
     return orders
 
 
-async def _create(
-    stub: order_service_pb2_grpc.OrderServiceAsyncStub, request: pb.CreateOrderRequest, one: Sent, started: float
-) -> None:
-    try:
-        answer = await stub.CreateOrder(request, timeout=DEADLINE_S)
-    except grpc.aio.AioRpcError as error:
-        one.code = error.code().name
-    else:
-        one.order_id = answer.order.order_id
-    one.took_s = time.perf_counter() - started - one.at_s
-
-
-async def _drain(stub: order_service_pb2_grpc.OrderServiceAsyncStub, drain_s: float) -> float:
+async def _drain(stub: Stub, drain_s: float) -> float:
     """Wait until no order is under way; seconds it took."""
     started = time.perf_counter()
     request = pb.ListOrdersRequest(page_size=1, states=OPEN_STATES)
@@ -251,11 +225,11 @@ async def _drain(stub: order_service_pb2_grpc.OrderServiceAsyncStub, drain_s: fl
 
 async def _misbehave(sandbox: Sandbox, plan: Plan, started: float) -> None:
     for at_s, faults in plan.faults()[1:]:
-        await asyncio.sleep(max(0.0, started + at_s - time.perf_counter()))
+        await sleep_until(started + at_s)
         await sandbox.simulators[SICK].set_faults(faults)
 
 
-async def _facts(stub: order_service_pb2_grpc.OrderServiceAsyncStub, wall_s: float) -> list[Fact]:
+async def _facts(stub: Stub, wall_s: float) -> list[Fact]:
     facts: list[Fact] = []
     token = ""
     while True:
@@ -284,7 +258,7 @@ async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> No
     simulator = sandbox.simulators[SICK]
     async with httpx.AsyncClient(trust_env=False) as client:
         for turn in itertools.count():
-            await asyncio.sleep(max(0.0, started + turn * SAMPLE_S - time.perf_counter()))
+            await sleep_until(started + turn * SAMPLE_S)
             metrics = (await client.get(f"{sandbox.http}/metrics")).text
             stats = (await client.get(f"{simulator.control_url}/stats")).json()
             samples.append(_read(time.perf_counter() - started, metrics, stats, cpu_s(sandbox.engine_pid)))

@@ -10,17 +10,15 @@ import asyncio
 import os
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import grpc
 import httpx
 import msgspec
 
 from benchmarks.booking import cpu_s, order
-from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from benchmarks.open_load import Due, Stub, connected, doubled, send, sleep_until
+from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
 
@@ -80,17 +78,9 @@ class Plan(msgspec.Struct, frozen=True):
         ]
 
 
-class Sent(msgspec.Struct):
-    """An order: when it was due and how late it was sent, what was answered and how long that took since it was due.
+class Sent(Due):
+    """What was answered too. account: where it was sent first. was_diverted: not to its first candidate."""
 
-    code: of gRPC, "" when accepted. account: where it was sent first. was_diverted: not to its first candidate.
-    """
-
-    at_s: float
-    late_s: float = 0.0
-    took_s: float = 0.0
-    code: str = ""
-    order_id: str = ""
     state: str = ""
     account: str = ""
     attempts: int = 0
@@ -123,17 +113,13 @@ class Run(msgspec.Struct, frozen=True):
 async def play(folder: Path, plan: Plan) -> Run:
     """Start everything, send the orders, wait for those still open, read the ledgers."""
     settings = {"account": {name: {"share_percent": percent} for name, percent in SHARES.items()}}
-    async with running_sandbox(folder, carriers=tuple(SHARES), settings=settings) as sandbox, AsyncExitStack() as stack:
+    connections = max(2, int(plan.peak_per_s * 5 / A_CONNECTION))
+    async with (
+        running_sandbox(folder, carriers=tuple(SHARES), settings=settings) as sandbox,
+        connected(sandbox.server, connections) as stubs,
+    ):
         for simulator in sandbox.simulators.values():
             await simulator.set_faults(_faults())
-        apart = (("grpc.use_local_subchannel_pool", 1),)
-        count = max(2, int(plan.peak_per_s * 5 / A_CONNECTION))
-        channels = [grpc.aio.insecure_channel(sandbox.server, options=apart) for _ in range(count)]
-        for channel in channels:
-            await stack.enter_async_context(channel)
-        stubs: list[order_service_pb2_grpc.OrderServiceAsyncStub] = [
-            order_service_pb2_grpc.OrderServiceStub(channel) for channel in channels
-        ]
         rest_mib = rss_mib(sandbox.engine_pid)
         samples: list[Sample] = []
         started = time.perf_counter() + 0.5
@@ -149,14 +135,13 @@ async def play(folder: Path, plan: Plan) -> Run:
 
 def compare(sandbox: Sandbox, orders: Sequence[Sent]) -> dict[str, int]:
     """Orders against the carriers' ledgers: booked but not there, there twice, there without having been booked."""
-    live = {n: reference for s in sandbox.simulators.values() for n, reference in s.live_waybills().items()}
-    owners = Counter(reference.rpartition("-")[0] for reference in live.values())
+    live = {n for simulator in sandbox.simulators.values() for n in simulator.live_waybills()}
     booked = {one.waybill_number for one in orders if one.state == "BOOKED"}
     return {
         "live": len(live),
-        "lost": len(booked - live.keys()),
-        "doubled": sum(count > 1 for count in owners.values()),
-        "orphans": len(live.keys() - booked),
+        "lost": len(booked - live),
+        "doubled": doubled(sandbox),
+        "orphans": len(live - booked),
     }
 
 
@@ -171,36 +156,14 @@ def _faults(*, slower: float = 1.0, error_share: float = 0.0, quota_per_s: float
     )
 
 
-async def _send(
-    stubs: Sequence[order_service_pb2_grpc.OrderServiceAsyncStub], plan: Plan, started: float
-) -> list[Sent]:
+async def _send(stubs: Sequence[Stub], plan: Plan, started: float) -> list[Sent]:
     run = uuid.uuid4().hex
-    orders = [Sent(at) for at in plan.due()]
-    async with asyncio.TaskGroup() as group:
-        for index, one in enumerate(orders):
-            wait_s = started + one.at_s - time.perf_counter()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            one.late_s = time.perf_counter() - started - one.at_s
-            request = pb.CreateOrderRequest(order=order(run, index))
-            group.create_task(_create(stubs[index % len(stubs)], request, one, started))
+    orders = [Sent(at_s) for at_s in plan.due()]
+    await send(stubs, orders, started, make=lambda index, one: order(run, index), note=_note, deadline_s=DEADLINE_S)
     return orders
 
 
-async def _create(
-    stub: order_service_pb2_grpc.OrderServiceAsyncStub, request: pb.CreateOrderRequest, one: Sent, started: float
-) -> None:
-    try:
-        answer = await stub.CreateOrder(request, timeout=DEADLINE_S)
-    except grpc.aio.AioRpcError as error:
-        one.code = error.code().name
-    else:
-        _note(one, answer.order)
-    one.took_s = time.perf_counter() - started - one.at_s
-
-
 def _note(one: Sent, made: core_pb2.Order) -> None:
-    one.order_id = made.order_id
     one.state = core_pb2.Order.State.Name(made.state).removeprefix("STATE_")
     one.attempts = len(made.attempts)
     if made.attempts:
@@ -209,7 +172,7 @@ def _note(one: Sent, made: core_pb2.Order) -> None:
     one.waybill_number = made.booking.waybill_number
 
 
-async def _drain(stub: order_service_pb2_grpc.OrderServiceAsyncStub, orders: Sequence[Sent], drain_s: float) -> float:
+async def _drain(stub: Stub, orders: Sequence[Sent], drain_s: float) -> float:
     """Look at accepted orders that were not booked yet until they are; seconds it took."""
     started = time.perf_counter()
     while open_orders := [one for one in orders if one.state in ("ACCEPTED", "BOOKING")]:
@@ -224,7 +187,7 @@ async def _drain(stub: order_service_pb2_grpc.OrderServiceAsyncStub, orders: Seq
 
 async def _misbehave(sandbox: Sandbox, plan: Plan, started: float) -> None:
     for at, name, faults in plan.faults():
-        await asyncio.sleep(max(0.0, started + at - time.perf_counter()))
+        await sleep_until(started + at)
         await sandbox.simulators[name].set_faults(faults)
 
 
@@ -232,7 +195,7 @@ async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> No
     pid, wanted = sandbox.engine_pid, ("lane_rate_per_second{", f'account="{QUOTA}-sandbox"', 'operation="book"')
     async with httpx.AsyncClient(trust_env=False) as client:
         while True:
-            await asyncio.sleep(max(0.0, started + len(samples) - time.perf_counter()))
+            await sleep_until(started + len(samples))
             metrics = (await client.get(f"{sandbox.http}/metrics")).text.splitlines()
             rates = [line for line in metrics if all(part in line for part in wanted)]
             stats = await sandbox.simulators[QUOTA].stats()

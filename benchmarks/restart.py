@@ -31,6 +31,7 @@ import uuid_utils
 import uvloop
 
 from benchmarks.booking import order, stream
+from benchmarks.open_load import doubled, sleep_until
 from benchmarks.peak import rss_mib
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
 from engine.api.convert.orders import read_draft
@@ -159,20 +160,10 @@ async def start(sandbox: Sandbox, seconds: float) -> Found:
             begun = time.perf_counter()
             for index in range(int((seconds - found.first_booked_s) * NEW_PER_S)):
                 due = begun + index / NEW_PER_S
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                await sleep_until(due)
                 group.create_task(book(stub, found, f"{run}-{index}", due))
         await observing
     return found
-
-
-def twice(sandbox: Sandbox) -> int:
-    """Orders with more than one live waybill."""
-    owners = Counter(
-        reference.rpartition("-")[0]
-        for simulator in sandbox.simulators.values()
-        for reference in simulator.live_waybills().values()
-    )
-    return sum(count > 1 for count in owners.values())
 
 
 async def run(count: int, seconds: float) -> dict[str, Any]:
@@ -191,12 +182,12 @@ async def run(count: int, seconds: float) -> dict[str, Any]:
             await sandbox.wait_engine()
             fill_s = await fill(sandbox.folder / "crossdock.db", count)
             found = await start(sandbox, seconds)
-            doubled = twice(sandbox)
-    return told(found, count, normal_per_s, rest_mib, worked_mib, fill_s, doubled)
+            twice = doubled(sandbox)
+    return told(found, count, normal_per_s, rest_mib, worked_mib, fill_s, twice)
 
 
 def told(
-    found: Found, count: int, normal_per_s: float, rest_mib: float, worked_mib: float, fill_s: float, doubled: int
+    found: Found, count: int, normal_per_s: float, rest_mib: float, worked_mib: float, fill_s: float, twice: int
 ) -> dict[str, Any]:
     """The figures, ratio first."""
     rates = [
@@ -210,7 +201,7 @@ def told(
     kib = max(0.0, max(found.rss_mib) - worked_mib) * 1024 / count
     return {
         "goodput": round(goodput, 2),
-        "held": found.serves_s <= GOAL_SERVES_S and back_s is not None and doubled == 0 and kib <= GOAL_KIB_PER_ORDER,
+        "held": found.serves_s <= GOAL_SERVES_S and back_s is not None and twice == 0 and kib <= GOAL_KIB_PER_ORDER,
         "benchmark": "restart",
         "open_orders": count,
         "loads_s": round(found.loads_s, 2),
@@ -222,7 +213,7 @@ def told(
         "new_p50_s": round(took[len(took) // 2], 2),
         "new_p99_s": round(took[len(took) * 99 // 100], 2),
         "new_codes": dict(found.codes),
-        "doubled": doubled,
+        "doubled": twice,
         "rest_mib": round(rest_mib, 1),
         "worked_mib": round(worked_mib, 1),
         "most_mib": round(max(found.rss_mib), 1),

@@ -22,6 +22,7 @@ import grpc
 import uvloop
 
 from benchmarks.booking import cpu_s, order
+from benchmarks.open_load import doubled
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
 from engine.cli.sandbox import CARRIERS, Sandbox, running_sandbox
 
@@ -53,16 +54,11 @@ async def book(target: str, count: int) -> dict[str, str]:
 def check(sandbox: Sandbox, booked: dict[str, str], count: int) -> None:
     """Stop with what is wrong unless the ledgers hold exactly these orders, each once."""
     live = {n: code for code, simulator in sandbox.simulators.items() for n in simulator.live_waybills()}
-    owners = Counter(
-        reference.rpartition("-")[0]
-        for simulator in sandbox.simulators.values()
-        for reference in simulator.live_waybills().values()
-    )
-    twice = [owner for owner, waybills in owners.items() if waybills > 1]
+    twice = doubled(sandbox)
     if len(booked) != count or live != booked or twice:
         raise SystemExit(
             f"{count} orders were sent, {len(booked)} waybills answered, {len(live)} are live, "
-            f"{len(live.items() - booked.items())} of them unanswered, {len(twice)} orders live twice"
+            f"{len(live.items() - booked.items())} of them unanswered, {twice} orders live twice"
         )
 
 
