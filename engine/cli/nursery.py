@@ -161,7 +161,7 @@ class Nursery:
             socket.send_fds(self._socket, [json.dumps(request).encode()], files)
             answer = self._socket.recv(REQUEST_BYTES)
         if not answer:
-            raise OSError("the process that forks the others has ended")
+            raise OSError("the process that forks this sandbox's others has ended; stop the sandbox and start it again")
         found: dict[str, Any] = json.loads(answer)
         return found
 
