@@ -302,6 +302,11 @@ def _accounts(raw: dict[str, Any]) -> list[dict[str, Any]]:
     return [a for a in accounts if isinstance(a, dict)] if isinstance(accounts, list) else []
 
 
+def is_open_to_others(file: Path) -> bool:
+    """Whether anybody but its owner may do anything with it. Raises OSError."""
+    return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
 def _secret_files(raw: dict[str, Any], problems: list[str], path: Path | None) -> None:
     """Replace `<key>_file` in accounts' settings by the file's content."""
     base = path.parent if path else Path()
@@ -311,7 +316,7 @@ def _secret_files(raw: dict[str, Any], problems: list[str], path: Path | None) -
             file = base / str(settings.pop(key))
             where = f"account {account.get('id', '?')}: settings.{key}"
             try:
-                if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                if is_open_to_others(file):
                     problems.append(f"{where}: {file} can be read by others; run chmod 600 on it")
                 settings[key.removesuffix("_file")] = file.read_text("utf-8").strip()
             except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -21,6 +21,8 @@ MASKED_KEYS = frozenset(
     """authorization api_key secret check_word app_secret password token name phone mobile street address
     email contact shipper recipient""".split()
 )
+OWN_LOGGERS = "crossdock."
+"""How loggers of rooms that do not know this module begin."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,9 +41,29 @@ def configure(level: str, stream: Any = None) -> None:
         logger_factory=structlog.BytesLoggerFactory(stream or sys.stderr.buffer),
         cache_logger_on_first_use=False,
     )
-    # Libraries speak through logging; only what is wrong matters here.
-    line = '{"level":"%(levelname)s","logger":"%(name)s"}'
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format=line)
+    # Libraries and the store speak through logging; only what is wrong matters here.
+    heard = logging.StreamHandler(sys.stderr)
+    heard.setFormatter(_Heard())
+    logging.basicConfig(level=logging.WARNING, handlers=[heard])
+
+
+class _Heard(logging.Formatter):
+    """What was told through `logging`, as a line like all others.
+
+    Only our own texts are quoted: a library's may quote what it was given, secrets and persons among it.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        }
+        if record.name.startswith(OWN_LOGGERS):
+            line["event"] = record.getMessage()
+            if record.exc_info:
+                line["exception"] = self.formatException(record.exc_info)
+        return _encode(line).decode()
 
 
 def mask(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import stat
-import tomllib
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,7 +9,7 @@ from crossdock_sdk import Account, Address, Contact, Manifest, Party, Secret
 from crossdock_sdk.tracking import TrackStatus
 from engine.api.gate import Tenants
 from engine.clock import Clock
-from engine.config import AccountSettings, ConfigError, PartySettings, Settings
+from engine.config import AccountSettings, ConfigError, PartySettings, Settings, is_open_to_others
 from engine.core.policy.booking import Rules
 from engine.core.policy.brownout import Brownout, Reading, Thresholds
 from engine.core.policy.failback import FailbackRules
@@ -55,28 +53,6 @@ def accounts_of(settings: Settings, registry: Registry) -> dict[str, Account]:
     if problems:
         raise ConfigError(problems)
     return accounts
-
-
-def rule_problems(settings: Settings, registry: Registry) -> list[str]:
-    """Rules that name carriers or products nobody has: they would send orders nowhere."""
-    carriers = {a.carrier for a in settings.account if a.enabled}
-    services = {s.code for code, m in registry.manifests.items() if code in carriers for s in m.service}
-    found = []
-    for rule in settings.rule:
-        for key, codes in (("only", rule.only), ("prefer", rule.prefer), ("exclude", rule.exclude)):
-            found += [
-                f"rule {rule.name}: {key}: no enabled account has carrier {code!r}; "
-                f"use one of {', '.join(sorted(carriers)) or '(none is configured)'}"
-                for code in codes
-                if code not in carriers
-            ]
-        found += [
-            f"rule {rule.name}: services: no configured carrier has product {code!r}; "
-            f"use one of {', '.join(sorted(services)) or '(none)'}"
-            for code in rule.services
-            if code not in services
-        ]
-    return found
 
 
 def stall_rules_of(settings: Settings) -> tuple[StallRule, ...]:
@@ -259,29 +235,11 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def secrecy_problems(path: Path | None, settings: Settings, registry: Registry) -> list[str]:
-    """A settings file that holds a secret itself must be for its owner only."""
-    if path is None or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return []
-    try:
-        written = tomllib.loads(path.read_text("utf-8")).get("account", [])
-    except (OSError, tomllib.TOMLDecodeError):
-        return []
-    secret = {c: {s.key for s in m.setting if s.secret} for c, m in registry.manifests.items()}
-    return [
-        f"account {account.get('id')}: settings.{key}: stands in {path}, which others can read; "
-        f"run chmod 600 on it, or write {key}_file with a file of its own"
-        for account in written
-        for key in account.get("settings", {})
-        if key in secret.get(account.get("carrier", ""), ())
-    ]
-
-
 def read_master_key(path: Path) -> bytes:
     """32 bytes from a file of 64 hex digits that nobody else can read. Raises ConfigError."""
     where = "store.master_key_file"
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if is_open_to_others(path):
             raise ConfigError([f"{where}: {path} can be read by others; run chmod 600 on it"])
         key = bytes.fromhex(path.read_text("ascii").strip())
     except OSError as error:

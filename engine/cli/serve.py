@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from engine.cli.common import BAD_USAGE, FAILED, config_option, read_settings, stop_with
-from engine.cli.config import startup_problems
 from engine.config import ConfigError, Settings
 
 YOUNG_OBJECTS = 50_000
@@ -52,9 +51,10 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
     import uvloop
 
     from engine import log
-    from engine.app import Engine
+    from engine.app import Engine, EngineFailed
     from engine.app import serve as serve_engine
     from engine.core.registry import load_carriers
+    from engine.startup import startup_problems
     from engine.store.port import StoreError
 
     log.configure(settings.log.level)
@@ -74,5 +74,5 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_engine(settings, registry, ready))
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailed) as error:
         stop_with([str(error)], FAILED)

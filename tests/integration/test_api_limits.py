@@ -229,7 +229,7 @@ async def test_more_open_bookings_than_allowed_are_refused(tmp_path: Path) -> No
 
 def _ended(world: World, method: str, code: str) -> float:
     labels = {"method": method, "code": code}
-    return world.engine.metrics.registry.get_sample_value("crossdock_grpc_calls_total", labels) or 0.0
+    return world.engine.parts.metrics.registry.get_sample_value("crossdock_grpc_calls_total", labels) or 0.0
 
 
 async def _reflected(world: World, *requests: Any) -> list[Any]:

@@ -30,7 +30,7 @@ def _calls(world: World, booking: core_pb2.Order) -> dict[str, Any]:
         ).read(),
         "QuoteOrder": lambda: caller.QuoteOrder(pb.QuoteOrderRequest(order=order("quote"))),
         "GetLabel": lambda: caller.GetLabel(label_service_pb2.GetLabelRequest(order_id=booking.order_id)),
-        "CreateOrder": lambda: caller.CreateOrder(create(f"new-{world.engine.brownout.level}")),
+        "CreateOrder": lambda: caller.CreateOrder(create(f"new-{world.engine.parts.brownout.level}")),
         "GetTrack": lambda: caller.GetTrack(track_service_pb2.GetTrackRequest(order_id=booking.order_id)),
         "GetOrder": lambda: caller.GetOrder(pb.GetOrderRequest(order_id=booking.order_id)),
         "CancelOrder": lambda: caller.CancelOrder(pb.CancelOrderRequest(order_id=booking.order_id)),
@@ -61,14 +61,14 @@ async def test_each_level_refuses_its_calls_and_no_others(world: World, level: L
     booking = await booked(world.caller(), f"overload-{level}")
     refused = set()
     for method, call in _calls(world, booking).items():
-        world.engine.brownout.level = level  # nothing is measured in this world
+        world.engine.parts.brownout.level = level  # nothing is measured in this world
         status = await _refusal_of(call())
         if status is not None:
             retry = status.detail(error_details_pb2.RetryInfo).retry_delay
             assert (status.code, status.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ENGINE_OVERLOADED")
             assert retry.ToTimedelta().total_seconds() == 1.0
             refused.add(method)
-    world.engine.brownout.level = Level.NORMAL
+    world.engine.parts.brownout.level = Level.NORMAL
 
     assert refused == REFUSED[level]
 
@@ -76,9 +76,9 @@ async def test_each_level_refuses_its_calls_and_no_others(world: World, level: L
 async def test_a_refused_call_is_not_even_read(world: World) -> None:
     """Bytes that are no message are refused like any other, without a look at them."""
     raw: Any = world.channel.unary_unary("/crossdock.v1.OrderService/ListOrders")
-    world.engine.brownout.level = Level.EXPORTS
+    world.engine.parts.brownout.level = Level.EXPORTS
     status = await refusal(raw(b"\xff\xff\xff", metadata=world.caller().metadata, timeout=10))
-    world.engine.brownout.level = Level.NORMAL
+    world.engine.parts.brownout.level = Level.NORMAL
     otherwise = await refusal(raw(b"\xff\xff\xff", metadata=world.caller().metadata, timeout=10))
 
     assert (status.reason, otherwise.reason) == ("ENGINE_OVERLOADED", "REQUEST_INVALID")
@@ -88,9 +88,9 @@ async def test_a_late_loop_is_seen_told_and_over_again(tmp_path: Path) -> None:
     """The engine measures itself: it sheds, logs, counts, and serves again after the calm."""
     overload = {"enabled": True, "loop_lag_s": 0.2, "calm_s": 0.1}
     async with running_world(tmp_path, settings={"overload": overload}, carriers=()) as world:
-        clock = world.engine.clock
+        clock = world.engine.parts.clock
         async with asyncio.timeout(40):
-            while not world.engine.brownout.level:
+            while not world.engine.parts.brownout.level:
                 ends = clock.monotonic() + 0.4
                 while clock.monotonic() < ends:
                     pass
@@ -121,7 +121,7 @@ async def test_essential_calls_find_room_when_all_others_do_not(tmp_path: Path) 
 async def test_calls_that_wait_at_the_door_are_seen_before_they_get_in(tmp_path: Path) -> None:
     """While the event loop looks elsewhere gRPC keeps the calls; a knock among them tells how long."""
     async with running_world(tmp_path, settings={"overload": {"enabled": True}}, carriers=()) as world:
-        clock, waits = world.engine.clock, [0.0]
+        clock, waits = world.engine.parts.clock, [0.0]
         async with asyncio.timeout(40):
             while max(waits) < 0.1:
                 asking = [refusal(world.caller().GetOrder(pb.GetOrderRequest(order_id="x"))) for _ in range(8)]
@@ -148,8 +148,8 @@ async def test_calls_that_pile_up_before_the_door_are_answered_one_and_all(world
     raw: list[Any] = [channel.unary_unary("/crossdock.v1.OrderService/GetOrder") for channel in channels]
     calls: list[Any] = [raw[number % 20](b"", timeout=60) for number in range(2400)]
     await asyncio.sleep(0)  # all of them are sent before the engine sees the first
-    ends = world.engine.clock.monotonic() + 1.0
-    while world.engine.clock.monotonic() < ends:
+    ends = world.engine.parts.clock.monotonic() + 1.0
+    while world.engine.parts.clock.monotonic() < ends:
         pass
     codes = {await call.code() for call in calls}
     await asyncio.gather(*[channel.close() for channel in channels])

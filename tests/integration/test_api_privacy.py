@@ -138,7 +138,7 @@ async def test_a_defect_of_ours_does_not_print_the_order(world: World) -> None:
 
 def _assert_clean(text: str, world: World) -> None:
     """No canary in `text`, in the whole log or in the metrics."""
-    log, metrics = world.log_text(), world.engine.metrics.expose().decode()
+    log, metrics = world.log_text(), world.engine.parts.metrics.expose().decode()
     for where, content in (("status", text), ("log", log), ("metrics", metrics)):
         # protobuf prints non-ASCII bytes as octal escapes, JSON as they are.
         plain = content.encode().decode("unicode_escape").encode("latin-1", "replace").decode("utf-8", "replace")

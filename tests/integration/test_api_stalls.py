@@ -202,14 +202,14 @@ async def test_the_next_tenant_hears_nothing_of_it(world: World) -> None:
 async def test_operations_count_what_stands_still(world: World) -> None:
     """By rule and carrier as alerts come and go; every rule has its gauge, broken or not."""
     number = "75400000910007"
-    before = await world.engine.store.count_stalled()
+    before = await world.engine.parts.store.count_stalled()
     await follow(world, number)
     watcher = Watcher(world, number)
     await watcher.take(2)
     watcher.call.cancel()
     text = (await world.http.get("/metrics")).text
 
-    assert (await world.engine.store.count_stalled())["broken"] == before.get("broken", 0) + 1
+    assert (await world.engine.parts.store.count_stalled())["broken"] == before.get("broken", 0) + 1
     assert 'crossdock_stall_alerts_total{carrier="zto",change="RAISED",rule="nobody came"}' in text
     assert 'crossdock_stalled_parcels{rule="no scan"} ' in text
 

@@ -156,8 +156,8 @@ async def test_a_cursor_whose_successors_are_gone_is_refused(tmp_path: Path) -> 
     """After old events were purged an old cursor is CURSOR_EXPIRED; `0` starts with what is left."""
     async with running_world(tmp_path) as world:
         await booked(world.caller(), "watch-old")
-        tomorrow = world.engine.clock.now() + timedelta(days=1)
-        await world.engine.store.purge(keys_before=tomorrow, events_before=tomorrow)
+        tomorrow = world.engine.parts.clock.now() + timedelta(days=1)
+        await world.engine.parts.store.purge(keys_before=tomorrow, events_before=tomorrow)
         await booked(world.caller(), "watch-new")
 
         status = await refusal(Watcher(world, "1").call.read())
@@ -172,12 +172,12 @@ async def test_a_watcher_that_leaves_is_forgotten(world: World) -> None:
     """The engine counts open watches, and a cancelled one no more."""
     watcher = Watcher(world, "0")
     await watcher.take(1)
-    assert world.engine.watch.watcher_count >= 1
+    assert world.engine.parts.watch.watcher_count >= 1
 
     watcher.call.cancel()
 
     async with asyncio.timeout(5):
-        while world.engine.watch.watcher_count:
+        while world.engine.parts.watch.watcher_count:
             await asyncio.sleep(0)
 
 

@@ -307,7 +307,7 @@ async def test_pushes_set_aside_are_listed_and_tried_again(world: World) -> None
     postman.collect(url, now, 1.0)  # he knows only what falls due after his first round
     push = postman.collect(url, now + timedelta(days=6), 1.0)[0]
     for letter_id, account in (("01-sound", "sf-main"), ("02-gone", "gone")):
-        await world.engine.store.put_dead_letter(
+        await world.engine.parts.store.put_dead_letter(
             DeadLetter(letter_id, account, now, "KeyError", 1, dict(push.headers), push.body, PUSH_TOKEN, "")
         )
 

@@ -195,9 +195,9 @@ async def test_a_scan_is_acknowledged_only_once_it_is_written(world: World) -> N
     sent = scanned("75400000800001")
     with failing_tracks(world, StoreError("the disk is full")):
         failed = await world.http.post(PUSH, content=sent.body, headers=dict(sent.headers))
-    unwritten = await world.engine.store.get_track("amber", track_id)
+    unwritten = await world.engine.parts.store.get_track("amber", track_id)
     answers = [await world.http.post(PUSH, content=sent.body, headers=dict(sent.headers)) for _ in range(2)]
-    written = await world.engine.store.get_track("amber", track_id)
+    written = await world.engine.parts.store.get_track("amber", track_id)
 
     assert failed.status_code == 503
     assert [a.content for a in answers] == [ACKNOWLEDGEMENT.body] * 2
@@ -210,7 +210,7 @@ async def test_a_scan_that_cannot_be_applied_is_set_aside(world: World) -> None:
 
     sent, answer, letter = await _set_aside(world, "75400000800002")
 
-    kept = await world.engine.store.get_dead_letter(letter["letter_id"])
+    kept = await world.engine.parts.store.get_dead_letter(letter["letter_id"])
     assert kept is not None
     assert (answer.content, kept.body, letter["cause"]) == (ACKNOWLEDGEMENT.body, sent.body, "RuntimeError")
     assert (letter["account_id"], letter["attempts"], letter["bytes"]) == ("zto-main", 1, len(sent.body))
@@ -228,8 +228,8 @@ async def test_a_push_set_aside_is_replayed_once_and_gone(world: World) -> None:
     again = await world.http.post(f"/dead-letters/{letter['letter_id']}/replay")
     left = (await world.http.get("/dead-letters")).json()
 
-    tracks = await world.engine.store.find_tracks_by_number("zto", "zto-main", number)
-    kept = [await world.engine.store.get_track(each.tenant, each.track_id) for each in tracks]
+    tracks = await world.engine.parts.store.find_tracks_by_number("zto", "zto-main", number)
+    kept = [await world.engine.parts.store.get_track(each.tenant, each.track_id) for each in tracks]
     assert [failed.json()["problem"], replayed.json()["problem"], again.status_code] == ["ValueError", "", 404]
     assert letter["letter_id"] not in [each["letter_id"] for each in left]
     assert [len(each.events) for each in kept if each] == [1]
@@ -311,7 +311,7 @@ async def test_a_sender_that_leaves_is_survived(world: World) -> None:
 
 def _pushes(world: World, outcome: str) -> float:
     labels = {"carrier": "zto", "outcome": outcome}
-    return world.engine.metrics.registry.get_sample_value("crossdock_pushes_total", labels) or 0.0
+    return world.engine.parts.metrics.registry.get_sample_value("crossdock_pushes_total", labels) or 0.0
 
 
 async def _subscribed(world: World, number: str) -> str:

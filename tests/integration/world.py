@@ -156,7 +156,7 @@ async def running_engine_of(
 @contextmanager
 def failing_on(world: World, reference: str) -> Iterator[None]:
     """The engine's router breaks for one reference, as a defect of ours would."""
-    router = world.engine.router
+    router = world.engine.parts.router
     real = router.candidates
 
     async def broken(draft: object, **options: object) -> object:
@@ -174,7 +174,7 @@ def failing_on(world: World, reference: str) -> Iterator[None]:
 @contextmanager
 def failing_tracks(world: World, error: Exception) -> Iterator[None]:
     """The engine's store fails every commit of a track."""
-    store = world.engine.store
+    store = world.engine.parts.store
 
     async def broken(change: object) -> object:
         raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ WIRE = (
     *("engine", "crossdock", "grpc", "google.protobuf", "protovalidate", "httpx", "httpcore", "pyreqwest"),
     *("starlette", "uvicorn", "structlog", "apsw"),
 )
+HELD_IN = {
+    "protobuf and gRPC end in engine.api": {"api", "cli"},
+    "HTTP clients end in engine.outbound.transport": {"cli", "ops"},
+    "The HTTP server ends in engine.ingress": {"ingress", "cli"},
+    "SQLite ends in engine.store": {"store"},
+    "Printing ends in engine.labels": {"labels", "cli"},
+}
+"""Contract -> who may use what it holds in: its room, the programs that are clients themselves."""
 OPTIONAL_OF_MSGSPEC = {"typing_extensions"}  # loaded where it happens to be installed
 
 
@@ -24,6 +33,16 @@ def test_imports_only_go_down_the_floors() -> None:
     done = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", HELD_IN)
+def test_no_room_is_left_out_of_a_contract(name: str) -> None:
+    """A new module of the engine is held to it from its first day."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (contract,) = [c for c in contracts if c["name"] == name]
+    rooms = {path.stem for path in (ROOT / "engine").iterdir() if not path.name.startswith("_")} - {"README"}
+
+    assert {f"engine.{room}" for room in rooms - HELD_IN[name]} == set(contract["source_modules"])
 
 
 @pytest.mark.parametrize(

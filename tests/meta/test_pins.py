@@ -24,8 +24,6 @@ def _pins() -> dict[str, str]:
 def _direct() -> Iterator[Requirement]:
     """What the members and the dev group ask for."""
     for path in (ROOT / "pyproject.toml", *ROOT.glob("*/*/pyproject.toml")):
-        if "_template" in path.parts:
-            continue  # becomes a project of its own
         member = tomllib.loads(path.read_text("utf-8"))
         groups = [member["project"].get("dependencies", [])]
         groups += member["project"].get("optional-dependencies", {}).values()

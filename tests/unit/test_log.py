@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -102,3 +103,21 @@ def test_what_is_below_the_level_is_not_written(level: str) -> None:
     structlog.reset_defaults()
 
     assert [line["level"] for line in lines(stream)] == [n for n in LEVELS if LEVELS[n] >= LEVELS[level]]
+
+
+def test_what_the_store_says_is_quoted_and_what_a_library_says_is_not(capfd: pytest.CaptureFixture[str]) -> None:
+    """The reason why a process ended must be readable; a library's text may hold what it was given."""
+    root = logging.getLogger()
+    handlers, root.handlers = root.handlers, []
+    try:
+        configure("info", io.BytesIO())
+        logging.getLogger("crossdock.store").critical('the disk "failed"')
+        logging.getLogger("library").error("cannot deliver to 欧阳小满")
+    finally:
+        root.handlers = handlers
+        structlog.reset_defaults()
+
+    own, foreign = (json.loads(line) for line in capfd.readouterr().err.splitlines())
+    assert (own["level"], own["logger"], own["event"]) == ("critical", "crossdock.store", 'the disk "failed"')
+    assert (foreign["level"], foreign["logger"]) == ("error", "library")
+    assert not [canary for canary in CANARIES if canary in str(foreign)]

@@ -20,7 +20,6 @@ from engine.config import (
     ConfigError,
     OutboundSettings,
     PartySettings,
-    RuleSettings,
     Settings,
     TariffStep,
     TenantSettings,
@@ -37,8 +36,6 @@ from engine.wiring import (
     accounts_of,
     proving_of,
     read_master_key,
-    rule_problems,
-    secrecy_problems,
     split_listen,
     tenants_of,
 )
@@ -258,29 +255,3 @@ def test_a_master_key_that_cannot_be_used_is_refused(content: str | None, mode: 
 def test_a_listen_address_is_taken_apart(listen: str, apart: tuple[str, int]) -> None:
     """Brackets are only spelling."""
     assert split_listen(listen) == apart
-
-
-def test_a_rule_that_names_nobody_is_told() -> None:
-    """A misspelt carrier or product would send its orders nowhere."""
-    rule = RuleSettings(name="far", when="remote", prefer=("alfa",), services=("99",))
-
-    found = rule_problems(Settings(account=(SOUND,), rule=(rule,)), REGISTRY)
-
-    assert [text.split(":")[1].strip() for text in found] == ["prefer", "services"]
-    assert "'alfa'; use one of alpha" in found[0]
-    assert (
-        rule_problems(Settings(account=(SOUND,), rule=(replace(rule, prefer=("alpha",), services=()),)), REGISTRY) == []
-    )
-
-
-@pytest.mark.parametrize(("mode", "count"), [(0o600, 0), (0o644, 1)])
-def test_a_settings_file_with_a_secret_is_for_its_owner_only(tmp_path: Path, mode: int, count: int) -> None:
-    """The remedy is chmod, or a file of its own; the secret is not repeated."""
-    path = tmp_path / "crossdock.toml"
-    path.write_text('[[account]]\nid = "a"\ncarrier = "alpha"\n[account.settings]\ncheck_word = "s3cret"\n', "utf-8")
-    path.chmod(mode)
-
-    found = secrecy_problems(path, Settings(account=(SOUND,)), REGISTRY)
-
-    assert len(found) == count
-    assert all("chmod 600" in text and "s3cret" not in text for text in found)
