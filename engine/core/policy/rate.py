@@ -20,6 +20,7 @@ MIN_RATE_PER_S = 0.1  # a learned rate never falls below a call in ten seconds, 
 MIN_SHARE = 0.05  # nor below this share of a configured rate that is slow itself
 USED_SHARE = 0.9  # of the rate in the last second, give or take a call: less proves nothing about more
 NEAR_SHARE = 0.7  # of the rate in the last second: an objection to less is none to the rate
+LONE_PER_S = 1.0
 PAUSE_S = 1.0  # after an objection out of the blue: the seconds in which carriers count pass first
 MINUTE_S = 60
 _EPSILON_S = 1e-9  # a caller who waited exactly as told must not be sent away by a rounding error
@@ -31,12 +32,14 @@ class GcraState(msgspec.Struct, frozen=True):
 
     owed_s: how far the next call lies ahead. blocked_s: what is left of a Retry-After.
     rate_per_s: the rate in force, None while unlimited. knee_per_s: where the carrier objected last, None if never.
+    worked_per_s: the last rate it was content with, None if it never objected.
     """
 
     owed_s: float = 0.0
     blocked_s: float = 0.0
     rate_per_s: float | None = None
     knee_per_s: float | None = None
+    worked_per_s: float | None = None
 
 
 class Gcra:
@@ -115,6 +118,8 @@ class Gcra:
             return
         floor = self._floor()
         seen = max(self._observed(now), floor)
+        if rate is not None and seen <= LONE_PER_S and seen < NEAR_SHARE * rate:
+            return  # a call on its own, such as a breaker's probe: whatever it was refused for, it was not the rate
         base = seen if rate is None else rate if seen >= NEAR_SHARE * rate else max(seen, rate * 0.5)
         if estimate.objected(now, base, floor) >= FIRST_CUT:
             self._pace.hold(now + PAUSE_S)
@@ -150,6 +155,7 @@ class Gcra:
             blocked_s=max(0.0, self._blocked_until - now),
             rate_per_s=self.rate_per_s,
             knee_per_s=self._estimate.knee_per_s or None,
+            worked_per_s=self._estimate.worked_per_s or None,
         )
 
     def restore(self, state: GcraState, now: float, *, elapsed_s: float = 0.0) -> None:
@@ -165,7 +171,8 @@ class Gcra:
         if state.rate_per_s is not None:
             rate = max(state.rate_per_s, self._floor())
             if self._ceiling is None or rate < self._ceiling:
-                self._estimate.restore(rate, state.knee_per_s or self._ceiling or rate, now)
+                knee = state.knee_per_s or self._ceiling or rate
+                self._estimate.restore(rate, knee, state.worked_per_s or knee, now)
 
     def _floor(self) -> float:
         return MIN_RATE_PER_S if self._ceiling is None else min(MIN_RATE_PER_S, self._ceiling * MIN_SHARE)

@@ -102,12 +102,54 @@ def test_retry_after_blocks_to_the_second() -> None:
 
 def test_objections_to_one_burst_tighten_once() -> None:
     """Fifty calls under way when the rate fell say nothing about the new rate."""
-    gcra = Gcra(100.0)
+    gcra = Gcra(100.0, burst=50)
     for _ in range(50):
-        gcra.throttled(10.0, sent_at=9.9)
-        gcra.throttled(10.1, sent_at=9.9)
+        gcra.take(9.9)
+    for _ in range(50):
+        gcra.throttled(9.95, sent_at=9.9)
+        gcra.throttled(9.96, sent_at=9.9)
 
     assert gcra.rate_per_s == pytest.approx(50.0 * (1 - FIRST_CUT))
+
+
+def test_an_objection_to_a_lone_call_is_none_to_the_rate() -> None:
+    """A breaker's probe during an outage goes out alone; what it is refused for is not how fast we call."""
+    gcra, now = Gcra(20.0), 100.0
+    for _ in range(60):
+        now += 5.0
+        assert gcra.take(now) == 0.0
+        gcra.throttled(now + 0.1, 1.0, sent_at=now)
+
+    assert gcra.rate_per_s == 20.0
+    assert gcra.wait_s(now + 0.1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("rate_per_s", [20.0, None])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_after_an_outage_told_as_too_many_the_old_rate_is_back_within_a_minute(
+    rate_per_s: float | None, restarted: bool
+) -> None:
+    """Objections to everything, however slow, are no limit: sixteen a second worked before, and do again."""
+    gcra, now = Gcra(rate_per_s), 1000.0
+    while now < 1300.0:
+        now += max(1 / 16, gcra.wait_s(now))
+        if gcra.take(now) == 0.0:
+            if now < 1060.0:
+                gcra.succeeded(now)
+            else:
+                gcra.throttled(now + 0.05, sent_at=now)
+    assert gcra.rate_per_s == pytest.approx(0.1), "there was an outage"
+    if restarted:
+        saved, gcra = gcra.state(now), Gcra(rate_per_s)
+        gcra.restore(saved, now)
+
+    back = now + 60.0
+    while now < back and (gcra.rate_per_s or 20.0) < 16.0:
+        now += max(1 / 16, gcra.wait_s(now))
+        if gcra.take(now) == 0.0:
+            gcra.succeeded(now + 0.05)
+
+    assert now < back
 
 
 def test_successes_loosen_slowly_up_to_the_configured_rate() -> None:
