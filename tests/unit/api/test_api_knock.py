@@ -29,13 +29,13 @@ class Door:
         self.knocks.append(method)
         await asyncio.Event().wait()
 
-    async def after(self, calls: int, then_s: float) -> None:
-        """So many calls, a period for knocks, and some time more."""
+    async def after(self, calls: int, then_s: float, *, late_s: float = 0.0) -> None:
+        """So many calls, a period for knocks that the event loop ends so late, and some time more."""
         task = asyncio.create_task(self.knock.keep_knocking(self.send))
         await self.clock.settle()
         for _ in range(calls):
             assert not self.knock.hears("/crossdock.v1.OrderService/GetOrder", ())
-        self.clock._move_to(self.clock.monotonic() + PERIOD_S)
+        self.clock._move_to(self.clock.monotonic() + PERIOD_S + late_s)
         await self.clock.settle()
         self.clock._move_to(self.clock.monotonic() + then_s)
         task.cancel()
@@ -73,6 +73,15 @@ async def test_while_hardly_anybody_calls_nobody_knocks() -> None:
 
     assert door.knocks == []
     assert door.knock.waits() == NO_WAIT
+
+
+async def test_a_few_calls_so_heavy_that_the_event_loop_is_late_are_a_queue() -> None:
+    """Batches of hundreds of orders come one by one and wait for seconds."""
+    door = Door(FakeClock())
+    await door.after(1, 0.7, late_s=0.25)
+
+    assert len(door.knocks) == 3
+    assert door.knock.waits().others_s == pytest.approx(0.7)
 
 
 def test_the_socket_is_for_this_user_only_and_goes_with_the_engine() -> None:
