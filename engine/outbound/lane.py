@@ -5,14 +5,14 @@
 Nothing polls: `_pump` runs whenever something changed (an item came, a call ended, a timer fired),
 starts what may start and sets one timer for what may start later. An item that can go at once skips
 the queue. Each call runs in a task of the lane, never in its caller's: a caller may go away, a call
-that went out runs to its end and its outcome is then told to `late`. All policies are pure and live
-in `engine.core.policy`.
+that went out runs to its end, and the lane learns from it all the same. Its outcome is then dropped: whoever
+left must find out for itself. All policies are pure and live in `engine.core.policy`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from crossdock_sdk import CarrierError, Manifest
@@ -25,14 +25,11 @@ from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, R
 from engine.outbound.feedback import Lesson, lesson
 from engine.outbound.gate import Gate, Rates, gates_of, next_gate
 from engine.outbound.health import Health
-from engine.outbound.job import Answered, Job, Outcome, Ticket
+from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
 from engine.outbound.operations import PRIORITY_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 from engine.outbound.sharing import SharedJobs
-
-Late = Callable[[LaneKey, str, object, Outcome], None]
-"""(lane, operation, item, outcome) of a call whose callers had all gone away."""
 
 _SAME_TIME_S = 1e-6
 _SOON_S = 0.05  # a timer that fires so much early looks again, which costs less than a new one for each item that comes
@@ -52,7 +49,6 @@ class Lane:
         clock: Clock,
         observer: LaneObserver,
         settings: LaneSettings,
-        late: Late | None = None,
     ) -> None:
         self.key = key
         self._caller = caller
@@ -60,7 +56,6 @@ class Lane:
         self._clock = clock
         self._observer = observer
         self._settings = settings
-        self._late = late
         self._gates = gates_of(key.operation_class, manifest, settings)
         if not self._gates:
             raise ValueError(f"{key}: the carrier has no operation of this class; check its manifest")
@@ -92,8 +87,8 @@ class Lane:
 
         Returns the carrier's answer (a CarrierError is one). Raises LaneRefused or NotSent (nothing
         happened), Ambiguous (something may have), PluginFault (see its side_effect). If the calling
-        task is cancelled, a waiting item is taken back; one under way is not, and its outcome goes
-        to `late`.
+        task is cancelled, a waiting item is taken back; one under way is not, and nobody hears
+        its outcome.
         """
         gate = self._gates[operation]
         ticket = Ticket(asyncio.get_running_loop().create_future(), deadline, start_by)
@@ -153,14 +148,12 @@ class Lane:
         return LaneSnapshot(
             key=self.key,
             breaker=self._health.breaker.state(now),
-            breaker_wait_s=self._health.breaker.wait_s(now),
             in_flight=self._in_flight,
             concurrency=self._health.limit.limit,
             queued=self._queued,
             rates_per_s={name: gate.rate.rate_per_s for name, gate in self._gates.items()},
             used_shares={name: gate.rate.used_share(now) for name, gate in self._gates.items()},
             share_percent=self.failback.share_percent,
-            mean_s={name: gate.mean_s for name, gate in self._gates.items()},
         )
 
     def close(self) -> set[asyncio.Task[None]]:
@@ -219,7 +212,6 @@ class Lane:
         gate.push(job)
         self._queued += 1
         self._watch(gate, job, job.tickets[0], now)
-        self._observer.queued(self.key, gate.operation, self._queued)
         self._pump(now)
 
     def _watch(self, gate: Gate, job: Job, ticket: Ticket, now: float) -> None:
@@ -232,7 +224,7 @@ class Lane:
 
     def _expire(self, gate: Gate, job: Job, ticket: Ticket) -> None:
         if job.started:
-            # The call goes on; its outcome goes to the other callers or to `late`.
+            # The call goes on, for the other callers if there are any.
             ticket.settle(Ambiguous(FaultKind.TIMEOUT, "the deadline passed during the call"))
             return
         self._observer.refused(self.key, gate.operation, RefusalReason.DEADLINE)
@@ -300,7 +292,6 @@ class Lane:
         gate.in_flight += 1
         self._in_flight += 1
         self._observer.started(self.key, gate.operation, len(jobs))
-        self._observer.in_flight(self.key, self._in_flight)
         task = self._group.create_task(self._run(gate, jobs, permit, now, deadline))
         self._running.add(task)
         task.add_done_callback(partial(self._ended, jobs))
@@ -331,15 +322,12 @@ class Lane:
                 self._pump(self._clock.monotonic())
 
     def _settle(self, gate: Gate, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
         for index, job in enumerate(jobs):
             self._shared.remove(gate.operation, job)
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
             if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
                 self._health.budget.give_back()
-            if not job.settle(outcome) and self._late is not None:
-                # In a turn of its own: what the listener raises must not end this lane.
-                loop.call_soon(self._late, self.key, gate.operation, job.item, outcome)
+            job.settle(outcome)
 
     def _close_books(self, gate: Gate, permit: int, learned: Lesson, started: float, batch: int) -> None:
         """Learn from a call and tell the observer, whose faults must not end the lanes."""
@@ -349,7 +337,6 @@ class Lane:
             self._observer.finished(
                 self.key, gate.operation, learned.outcome, learned.error_class, now - started, batch
             )
-            self._observer.in_flight(self.key, self._in_flight)
         except Exception as error:
             context = {"message": f"{self.key}: the lane's observer failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)

@@ -20,7 +20,7 @@ from engine.core.policy.batching import NEVER
 from engine.core.policy.rate import GcraState
 from engine.outbound.call import Caller
 from engine.outbound.job import Answered
-from engine.outbound.lane import Lane, Late
+from engine.outbound.lane import Lane
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot, NullObserver
 from engine.outbound.operations import CLASS_OF, OperationClass, Priority
 from engine.outbound.sessions import SessionKeeper
@@ -36,7 +36,6 @@ class Outbound:
 
     transport_factory: builds one transport for each lane, so that a slow carrier exhausts only its
     own pool.
-    late: told the outcome of calls whose callers had gone.
     """
 
     def __init__(
@@ -47,8 +46,6 @@ class Outbound:
         clock: Clock | None = None,
         observer: LaneObserver | None = None,
         settings: LaneSettings | None = None,
-        *,
-        late: Late | None = None,
     ) -> None:
         self._accounts = accounts
         self._carriers = carriers
@@ -56,7 +53,6 @@ class Outbound:
         self._clock = clock or SystemClock()
         self._observer = observer or NullObserver()
         self._settings = settings or LaneSettings()
-        self._late = late
         self._lanes: dict[tuple[str, OperationClass], Lane] = {}
         self._by_operation: dict[tuple[str, str], Lane] = {}
         self._transports: list[Transport] = []
@@ -137,13 +133,6 @@ class Outbound:
         if lane is None:
             lane = self._by_operation[account_id, operation] = self._find(account_id, operation)
         return lane
-
-    def is_available(self, account_id: str, operation: str, *, within_s: float, tenant: str | None = None) -> bool:
-        """Whether an item submitted now would be sent within `within_s`.
-
-        Breaker shut, wait short enough.
-        """
-        return self.wait_s(account_id, operation, tenant=tenant) <= within_s
 
     def wait_s(self, account_id: str, operation: str, *, tenant: str | None = None) -> float:
         """Seconds until an item of `tenant` submitted now would be sent; NEVER when it would be refused."""
@@ -238,7 +227,6 @@ class Outbound:
             clock=self._clock,
             observer=self._observer,
             settings=self._settings,
-            late=self._late,
         )
         if self._restarted_at is not None:
             lane.rates.spend_bursts(self._restarted_at)

@@ -36,7 +36,6 @@ from crossdock_sdk import (
 )
 from crossdock_sdk.manifest import Names, Service
 from engine.outbound import LaneKey, LaneSettings, NullObserver, Outbound
-from engine.outbound.job import Outcome
 from tests.fakes.clock import FakeClock
 
 PARTY = Party(Contact("张三", "13800000000"), Address(province="广东省", city="深圳市"))
@@ -200,7 +199,6 @@ class Yard:
         self.transport = FakeTransport()
         self.observer = Recorder()
         self.carrier = FakeCarrier(manifest)
-        self.late: list[tuple[str, object, Outcome]] = []
         self.outbound = Outbound(
             {"a": Account("a", "fake", "https://fake.invalid")},
             {"fake": self.carrier},
@@ -208,7 +206,6 @@ class Yard:
             self.clock,
             self.observer,
             settings or LaneSettings(drain_s=0.2),
-            late=lambda lane, operation, item, outcome: self.late.append((operation, item, outcome)),
         )
 
     def start(self, operation: str, item: object, **options: Any) -> asyncio.Task[Any]:
