@@ -1,6 +1,6 @@
 """One call to a carrier: token, context, flow, requests, and a report of what came of it.
 
-A `Caller` decides nothing about when: the lane does. It never raises for a failed call; the report
+A `CarrierCaller` decides nothing about when: the lane does. It never raises for a failed call; the report
 carries the outcome of each item or one error for all, and the signals the lane's policies learn
 from.
 """
@@ -64,7 +64,7 @@ class CallLimits(msgspec.Struct, frozen=True):
     least_time_s: float
 
 
-class Caller:
+class CarrierCaller:
     """Calls one carrier account over one transport."""
 
     def __init__(

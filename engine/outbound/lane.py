@@ -20,13 +20,13 @@ from engine.clock import Clock, Timer
 from engine.core.policy.batching import NEVER
 from engine.core.policy.breaker import BreakerState, Verdict
 from engine.core.policy.failback import Failback
-from engine.outbound.call import Caller, CallLimits, CallReport
+from engine.outbound.call import CallLimits, CallReport, CarrierCaller
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
 from engine.outbound.feedback import Lesson, lesson
-from engine.outbound.gate import Gate, Rates, gates_of, next_gate
 from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
+from engine.outbound.operation_queue import OperationQueue, Rates, next_queue, queues_of
 from engine.outbound.operations import PRIORITY_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 from engine.outbound.sharing import SharedJobs
@@ -43,7 +43,7 @@ class Lane:
         self,
         key: LaneKey,
         manifest: Manifest,
-        caller: Caller,
+        carrier: CarrierCaller,
         *,
         group: asyncio.TaskGroup,
         clock: Clock,
@@ -51,16 +51,16 @@ class Lane:
         settings: LaneSettings,
     ) -> None:
         self.key = key
-        self._caller = caller
+        self._carrier = carrier
         self._group = group
         self._clock = clock
         self._observer = observer
         self._settings = settings
-        self._gates = gates_of(key.operation_class, manifest, settings)
-        if not self._gates:
+        self._queues = queues_of(key.operation_class, manifest, settings)
+        if not self._queues:
             raise ValueError(f"{key}: the carrier has no operation of this class; check its manifest")
-        self.rates = Rates(self._gates, clock)
-        self._health = Health(settings, (gate.limit for gate in self._gates.values()))
+        self.rates = Rates(self._queues, clock)
+        self._health = Health(settings, (queue.limit for queue in self._queues.values()))
         labels = key.operation_class is OperationClass.LABEL
         self._max_body = settings.max_label_body if labels else settings.max_body
         self._shared = SharedJobs()
@@ -90,21 +90,21 @@ class Lane:
         task is cancelled, a waiting item is taken back; one under way is not, and nobody hears
         its outcome.
         """
-        gate = self._gates[operation]
+        queue = self._queues[operation]
         ticket = Ticket(asyncio.get_running_loop().create_future(), deadline, start_by)
         now = self._clock.monotonic()
-        job = self._join(gate, item, ticket, now)
+        job = self._join(queue, item, ticket, now)
         if job is None:
             rank = PRIORITY_OF[operation] if priority is None else priority
-            self._admit(gate, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
+            self._admit(queue, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
             self._seq += 1
             job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now, is_retry=is_retry)
-            self._enter(gate, job, now)
+            self._enter(queue, job, now)
         try:
             return await ticket.future
         except asyncio.CancelledError:
             ticket.unwatch()
-            self._leave(gate, job, ticket)
+            self._leave(queue, job, ticket)
             raise
         finally:
             # An error that comes out holds this frame by its traceback, and these would hold the error.
@@ -115,9 +115,9 @@ class Lane:
 
         For an item of `tenant`, when given: what others have waiting counts as far as their turns do.
         """
-        gates = self._gates.values() if operation is None else (self._gates[operation],)
+        queues = self._queues.values() if operation is None else (self._queues[operation],)
         slots = self._health.limit.limit
-        worst = max(gate.expected_wait_s(now, tenant, busy=self._in_flight, slots=slots) for gate in gates)
+        worst = max(queue.expected_wait_s(now, tenant, busy=self._in_flight, slots=slots) for queue in queues)
         return max(worst, self._health.breaker.wait_s(now))
 
     def promise(self, operation: str, count: int) -> None:
@@ -125,7 +125,7 @@ class Lane:
 
         Without it the orders of one moment would all see the same short queue.
         """
-        self._gates[operation].promised += count
+        self._queues[operation].promised += count
 
     def is_open(self, now: float) -> bool:
         """True when an item submitted now would be refused by the breaker or because the lane
@@ -151,31 +151,33 @@ class Lane:
             in_flight=self._in_flight,
             concurrency=self._health.limit.limit,
             queued=self._queued,
-            rates_per_s={name: gate.rate.rate_per_s for name, gate in self._gates.items()},
-            used_shares={name: gate.rate.used_share(now) for name, gate in self._gates.items()},
+            rates_per_s={name: queue.rate.rate_per_s for name, queue in self._queues.items()},
+            used_shares={name: queue.rate.used_share(now) for name, queue in self._queues.items()},
             share_percent=self.failback.share_percent,
         )
 
     def close(self) -> set[asyncio.Task[None]]:
         """Refuse what waits and whatever comes; returns the tasks of calls under way."""
         self._closed = True
-        for gate in self._gates.values():
-            self._refuse_waiting(gate, LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
+        for queue in self._queues.values():
+            self._refuse_waiting(queue, LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
         self._arm(self._clock.monotonic())
         return set(self._running)
 
-    def _admit(self, gate: Gate, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool) -> None:
-        reason, wait_s = self._obstacle(gate, now, start_by, priority, tenant)
+    def _admit(
+        self, queue: OperationQueue, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool
+    ) -> None:
+        reason, wait_s = self._obstacle(queue, now, start_by, priority, tenant)
         if reason is None and is_retry and not self._health.budget.take(now):
             reason = RefusalReason.RETRY_BUDGET
         if reason is not None:
-            self._observer.refused(self.key, gate.operation, reason)
+            self._observer.refused(self.key, queue.operation, reason)
             raise LaneRefused(reason, wait_s, lane=str(self.key))
         if not is_retry:
             self._health.budget.first_attempt(now)
 
     def _obstacle(
-        self, gate: Gate, now: float, start_by: float, priority: Priority, tenant: str
+        self, queue: OperationQueue, now: float, start_by: float, priority: Priority, tenant: str
     ) -> tuple[RefusalReason | None, float]:
         left_s = start_by - now
         if self._closed:
@@ -184,69 +186,69 @@ class Lane:
             return RefusalReason.DEADLINE, 0.0
         if not self._health.breaker.may_call(now):
             return RefusalReason.BREAKER_OPEN, self._health.breaker.wait_s(now)
-        wait_s = gate.rate_wait_s(now, priority, tenant)
+        wait_s = queue.rate_wait_s(now, priority, tenant)
         if wait_s > left_s:
             return RefusalReason.RATE, wait_s
         if self._queued >= self._settings.queue_limit:
-            return RefusalReason.QUEUE_FULL, self.predicted_wait_s(now, gate.operation)
+            return RefusalReason.QUEUE_FULL, self.predicted_wait_s(now, queue.operation)
         return None, 0.0
 
-    def _join(self, gate: Gate, item: object, ticket: Ticket, now: float) -> Job | None:
+    def _join(self, queue: OperationQueue, item: object, ticket: Ticket, now: float) -> Job | None:
         """Wait with an equal item under way, unless its call would end too early for us."""
-        job = self._shared.find(gate.operation, item)
+        job = self._shared.find(queue.operation, item)
         if job is None or self._closed:
             return None
         if job.started and job.deadline + _OVERDUE_S < ticket.deadline:
             return None
         job.deadline = max(job.deadline, ticket.deadline)
         job.tickets.append(ticket)
-        self._watch(gate, job, ticket, now)
+        self._watch(queue, job, ticket, now)
         return job
 
-    def _enter(self, gate: Gate, job: Job, now: float) -> None:
-        self._shared.add(gate.operation, job)
-        free = self._in_flight < self._health.limit.limit and gate.in_flight < gate.limit.concurrency
-        if gate.limit.batch == 1 and free and not gate.queue and not gate.rate.take(now):
-            self._start(gate, [job], now)
+    def _enter(self, queue: OperationQueue, job: Job, now: float) -> None:
+        self._shared.add(queue.operation, job)
+        free = self._in_flight < self._health.limit.limit and queue.in_flight < queue.limit.concurrency
+        if queue.limit.batch == 1 and free and not queue.jobs and not queue.rate.take(now):
+            self._start(queue, [job], now)
             return
-        gate.push(job)
+        queue.push(job)
         self._queued += 1
-        self._watch(gate, job, job.tickets[0], now)
+        self._watch(queue, job, job.tickets[0], now)
         self._pump(now)
 
-    def _watch(self, gate: Gate, job: Job, ticket: Ticket, now: float) -> None:
+    def _watch(self, queue: OperationQueue, job: Job, ticket: Ticket, now: float) -> None:
         """While it waits, a caller is sent away in time to try elsewhere.
 
         Under way, it is told at its deadline.
         """
         ends = ticket.deadline if job.started else min(ticket.deadline - self._settings.least_time_s, ticket.start_by)
-        ticket.watch(ends - now, self._clock, partial(self._expire, gate, job, ticket))
+        ticket.watch(ends - now, self._clock, partial(self._expire, queue, job, ticket))
 
-    def _expire(self, gate: Gate, job: Job, ticket: Ticket) -> None:
+    def _expire(self, queue: OperationQueue, job: Job, ticket: Ticket) -> None:
         if job.started:
             # The call goes on, for the other callers if there are any.
             ticket.settle(Ambiguous(FaultKind.TIMEOUT, "the deadline passed during the call"))
             return
-        self._observer.refused(self.key, gate.operation, RefusalReason.DEADLINE)
-        wait_s = self.predicted_wait_s(self._clock.monotonic(), gate.operation)
+        self._observer.refused(self.key, queue.operation, RefusalReason.DEADLINE)
+        wait_s = self.predicted_wait_s(self._clock.monotonic(), queue.operation)
         ticket.settle(LaneRefused(RefusalReason.DEADLINE, wait_s, lane=str(self.key)))
-        self._leave(gate, job, ticket)
+        self._leave(queue, job, ticket)
 
-    def _leave(self, gate: Gate, job: Job, ticket: Ticket) -> None:
+    def _leave(self, queue: OperationQueue, job: Job, ticket: Ticket) -> None:
         """One caller less; a waiting job without callers is taken back."""
         if ticket in job.tickets:
             job.tickets.remove(ticket)
-        if not job.tickets and not job.started and gate.queue.remove(job):
+        if not job.tickets and not job.started and queue.jobs.remove(job):
             self._queued -= 1
             if job.is_retry:
                 self._health.budget.give_back()
-            self._shared.remove(gate.operation, job)
+            self._shared.remove(queue.operation, job)
             self._arm(self._clock.monotonic())
 
     def _pump(self, now: float) -> None:
         """Start whatever may start, best priority first, and set the timer for the rest."""
         while self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            best = next_gate(self._gates.values(), now)
+            best = next_queue(self._queues.values(), now)
             if best is None or best.rate.take(now):
                 break
             jobs = best.take_batch(now)
@@ -255,10 +257,10 @@ class Lane:
         self._arm(now)
 
     def _arm(self, now: float) -> None:
-        """One timer, for the earliest gate that is held back by its rate or its batch rules."""
+        """One timer, for the earliest queue that is held back by its rate or its batch rules."""
         wait_s = NEVER
         if self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            wait_s = min((gate.ready_in_s(now) for gate in self._gates.values()), default=NEVER)
+            wait_s = min((queue.ready_in_s(now) for queue in self._queues.values()), default=NEVER)
         due = now + wait_s
         if due == self._timer_at or -_SAME_TIME_S < due - self._timer_at < _SOON_S:
             return
@@ -266,9 +268,9 @@ class Lane:
             self._timer.cancel()
             self._timer, self._timer_at = None, NEVER
         if wait_s < NEVER:
-            for gate in self._gates.values():
-                if gate.queue and (held_s := gate.rate.wait_s(now)) > 0:
-                    self._observer.rate_wait(self.key, gate.operation, held_s)
+            for queue in self._queues.values():
+                if queue.jobs and (held_s := queue.rate.wait_s(now)) > 0:
+                    self._observer.rate_wait(self.key, queue.operation, held_s)
             self._timer_at = due
             self._timer = self._clock.call_later(wait_s, self._wake)
 
@@ -276,23 +278,23 @@ class Lane:
         self._timer, self._timer_at = None, NEVER
         self._pump(self._clock.monotonic())
 
-    def _start(self, gate: Gate, jobs: Sequence[Job], now: float) -> None:
+    def _start(self, queue: OperationQueue, jobs: Sequence[Job], now: float) -> None:
         permit = self._health.breaker.acquire(now)
         assert permit is not None, "admission and _pump ask the breaker first"
-        deadline = min(now + gate.limit.timeout_s, max(job.deadline for job in jobs))
+        deadline = min(now + queue.limit.timeout_s, max(job.deadline for job in jobs))
         for job in jobs:
             job.started = True
             if job.queued_at != now:
-                self._observer.waited(self.key, gate.operation, now - job.queued_at)
+                self._observer.waited(self.key, queue.operation, now - job.queued_at)
             for ticket in job.tickets:
                 ticket.unwatch()
                 if ticket.deadline + _OVERDUE_S < deadline:
-                    self._watch(gate, job, ticket, now)
+                    self._watch(queue, job, ticket, now)
             job.deadline = deadline
-        gate.in_flight += 1
+        queue.in_flight += 1
         self._in_flight += 1
-        self._observer.started(self.key, gate.operation, len(jobs))
-        task = self._group.create_task(self._run(gate, jobs, permit, now, deadline))
+        self._observer.started(self.key, queue.operation, len(jobs))
+        task = self._group.create_task(self._run(queue, jobs, permit, now, deadline))
         self._running.add(task)
         task.add_done_callback(partial(self._ended, jobs))
 
@@ -303,79 +305,81 @@ class Lane:
             for job in jobs:
                 job.settle(NotSent(FaultKind.CANCELLED, "the engine stopped before the call"))
 
-    async def _run(self, gate: Gate, jobs: Sequence[Job], permit: int, started: float, deadline: float) -> None:
+    async def _run(
+        self, queue: OperationQueue, jobs: Sequence[Job], permit: int, started: float, deadline: float
+    ) -> None:
         report: CallReport | None = None
         limits = CallLimits(deadline, self._max_body, self._settings.least_time_s / 2)
         try:
             items = [job.item for job in jobs]
-            report = await self._caller.call(gate.operation, items, limits, gate.rate)
+            report = await self._carrier.call(queue.operation, items, limits, queue.rate)
         finally:
             if report is None:  # the engine stops: every caller gets an outcome all the same
                 report = CallReport()
                 report.error = Ambiguous(FaultKind.CANCELLED, "the engine stopped during the call")
             seconds = self._clock.monotonic() - started
-            gate.in_flight -= 1
+            queue.in_flight -= 1
             self._in_flight -= 1
-            self._settle(gate, jobs, report, seconds)
-            self._close_books(gate, permit, lesson(report), started, len(jobs))
+            self._settle(queue, jobs, report, seconds)
+            self._close_books(queue, permit, lesson(report), started, len(jobs))
             if self._queued:
                 self._pump(self._clock.monotonic())
 
-    def _settle(self, gate: Gate, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
+    def _settle(self, queue: OperationQueue, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
         for index, job in enumerate(jobs):
-            self._shared.remove(gate.operation, job)
+            self._shared.remove(queue.operation, job)
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
             if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
                 self._health.budget.give_back()
             job.settle(outcome)
 
-    def _close_books(self, gate: Gate, permit: int, learned: Lesson, started: float, batch: int) -> None:
+    def _close_books(self, queue: OperationQueue, permit: int, learned: Lesson, started: float, batch: int) -> None:
         """Learn from a call and tell the observer, whose faults must not end the lanes."""
         now = self._clock.monotonic()
         try:
-            self._learn(gate, permit, learned, started, now)
+            self._learn(queue, permit, learned, started, now)
             self._observer.finished(
-                self.key, gate.operation, learned.outcome, learned.error_class, now - started, batch
+                self.key, queue.operation, learned.outcome, learned.error_class, now - started, batch
             )
         except Exception as error:
             context = {"message": f"{self.key}: the lane's observer failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 
-    def _learn(self, gate: Gate, permit: int, learned: Lesson, started: float, now: float) -> None:
-        gate.took(now - started)
+    def _learn(self, queue: OperationQueue, permit: int, learned: Lesson, started: float, now: float) -> None:
+        queue.took(now - started)
         if learned.throttled:
-            gate.rate.throttled(now, learned.retry_after_s, sent_at=started)
-            self._shed_hopeless(gate, now)
+            queue.rate.throttled(now, learned.retry_after_s, sent_at=started)
+            self._shed_hopeless(queue, now)
         elif learned.verdict is Verdict.SUCCESS:
-            gate.rate.succeeded(now)
+            queue.rate.succeeded(now)
         busy = self._in_flight + 1
-        state = self._health.learn(gate.operation, permit, learned, started=started, now=now, in_flight=busy)
+        state = self._health.learn(queue.operation, permit, learned, started=started, now=now, in_flight=busy)
         if state is None:
             return
         self._observer.breaker_changed(self.key, state)
         if state is BreakerState.OPEN:
             wait_s = self._health.breaker.wait_s(now)
             refusal = LaneRefused(RefusalReason.BREAKER_OPEN, wait_s, lane=str(self.key))
-            for each in self._gates.values():
+            for each in self._queues.values():
                 self._refuse_waiting(each, refusal)
 
-    def _shed_hopeless(self, gate: Gate, now: float) -> None:
+    def _shed_hopeless(self, queue: OperationQueue, now: float) -> None:
         """The rate has just fallen: those who cannot be served in time learn it now, not at their deadline."""
-        wait_s = gate.rate.wait_s(now)
+        wait_s = queue.rate.wait_s(now)
         refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self.key))
-        for job in list(gate.queue):
+        for job in list(queue.jobs):
             if job.deadline - self._settings.least_time_s < now + wait_s:
-                gate.queue.remove(job)
-                self._refuse(gate, job, refusal)
+                queue.jobs.remove(job)
+                self._refuse(queue, job, refusal)
 
-    def _refuse_waiting(self, gate: Gate, refusal: LaneRefused) -> None:
-        for job in gate.queue.clear():
-            self._refuse(gate, job, refusal)
+    def _refuse_waiting(self, queue: OperationQueue, refusal: LaneRefused) -> None:
+        for job in queue.jobs.clear():
+            self._refuse(queue, job, refusal)
 
-    def _refuse(self, gate: Gate, job: Job, refusal: LaneRefused) -> None:
+    def _refuse(self, queue: OperationQueue, job: Job, refusal: LaneRefused) -> None:
         self._queued -= 1
         if job.is_retry:
             self._health.budget.give_back()
-        self._shared.remove(gate.operation, job)
-        self._observer.refused(self.key, gate.operation, refusal.reason)
+        self._shared.remove(queue.operation, job)
+        self._observer.refused(self.key, queue.operation, refusal.reason)
         job.settle(refusal)

@@ -18,7 +18,7 @@ from crossdock_sdk import Account, Carrier
 from engine.clock import Clock, SystemClock
 from engine.core.policy.batching import NEVER
 from engine.core.policy.rate import GcraState
-from engine.outbound.call import Caller
+from engine.outbound.call import CarrierCaller
 from engine.outbound.job import Answered
 from engine.outbound.lane import Lane
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot, NullObserver
@@ -222,7 +222,7 @@ class Outbound:
         lane = Lane(
             LaneKey(account.carrier, account.account_id, kind),
             carrier.manifest,
-            Caller(carrier, account, transport, self._clock, sessions),
+            CarrierCaller(carrier, account, transport, self._clock, sessions),
             group=group,
             clock=self._clock,
             observer=self._observer,

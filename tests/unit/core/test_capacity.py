@@ -122,15 +122,15 @@ async def test_a_creation_that_is_cut_off_leaves_no_ghost_in_the_queue() -> None
         scene.store.accept = never  # type: ignore[method-assign, assignment]
         cut = begin(scene, "A1")
         await scene.pass_time(0.0)
-        gate = scene.outbound.lane("alpha-1", "book")._gates["book"]
-        promised = gate.promised
+        queue = scene.outbound.lane("alpha-1", "book")._queues["book"]
+        promised = queue.promised
         cut.cancel()
         await scene.pass_time(0.0)
         scene.store.accept = accept  # type: ignore[method-assign]
-        left = gate.promised
+        left = queue.promised
         await at_once(scene, 20)
 
-    assert (promised, left, gate.promised) == (1, 0, 0)
+    assert (promised, left, queue.promised) == (1, 0, 0)
 
 
 async def test_a_cap_survives_a_crash_to_the_unit() -> None:
