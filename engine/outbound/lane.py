@@ -26,14 +26,14 @@ from engine.outbound.feedback import Lesson, lesson
 from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
+from engine.outbound.obstacle import obstacle
 from engine.outbound.operation_queue import OperationQueue, Rates, next_queue, queues_of
 from engine.outbound.operations import PRIORITY_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
-from engine.outbound.sharing import SharedJobs
+from engine.outbound.waiting import OVERDUE_S, Waiting
 
 _SAME_TIME_S = 1e-6
 _SOON_S = 0.05  # a timer that fires so much early looks again, which costs less than a new one for each item that comes
-_OVERDUE_S = 0.05  # callers whose deadlines differ by less share the call's own
 
 
 class Lane:
@@ -63,9 +63,17 @@ class Lane:
         self._health = Health(settings, (queue.limit for queue in self._queues.values()))
         labels = key.operation_class is OperationClass.LABEL
         self._max_body = settings.max_label_body if labels else settings.max_body
-        self._shared = SharedJobs()
+        self._waiting = Waiting(
+            key,
+            self._queues,
+            self._health.budget,
+            clock=clock,
+            observer=observer,
+            least_time_s=settings.least_time_s,
+            predicted_wait_s=self.predicted_wait_s,
+            left=self._arm,
+        )
         self._running: set[asyncio.Task[None]] = set()
-        self._queued = 0
         self._in_flight = 0
         self._seq = 0
         self._timer: Timer | None = None
@@ -93,7 +101,7 @@ class Lane:
         queue = self._queues[operation]
         ticket = Ticket(asyncio.get_running_loop().create_future(), deadline, start_by)
         now = self._clock.monotonic()
-        job = self._join(queue, item, ticket, now)
+        job = None if self._closed else self._waiting.join(queue, item, ticket, now)
         if job is None:
             rank = PRIORITY_OF[operation] if priority is None else priority
             self._admit(queue, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
@@ -104,7 +112,7 @@ class Lane:
             return await ticket.future
         except asyncio.CancelledError:
             ticket.unwatch()
-            self._leave(queue, job, ticket)
+            self._waiting.leave(queue, job, ticket)
             raise
         finally:
             # An error that comes out holds this frame by its traceback, and these would hold the error.
@@ -150,7 +158,7 @@ class Lane:
             breaker=self._health.breaker.state(now),
             in_flight=self._in_flight,
             concurrency=self._health.limit.limit,
-            queued=self._queued,
+            queued=self._waiting.count,
             rates_per_s={name: queue.rate.rate_per_s for name, queue in self._queues.items()},
             used_shares={name: queue.rate.used_share(now) for name, queue in self._queues.items()},
             share_percent=self.failback.share_percent,
@@ -159,16 +167,20 @@ class Lane:
     def close(self) -> set[asyncio.Task[None]]:
         """Refuse what waits and whatever comes; returns the tasks of calls under way."""
         self._closed = True
-        for queue in self._queues.values():
-            self._refuse_waiting(queue, LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
+        self._waiting.refuse_all(LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
         self._arm(self._clock.monotonic())
         return set(self._running)
 
     def _admit(
         self, queue: OperationQueue, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool
     ) -> None:
-        reason, wait_s = self._obstacle(queue, now, start_by, priority, tenant)
-        if reason is None and is_retry and not self._health.budget.take(now):
+        is_full, breaker = self._waiting.count >= self._settings.queue_limit, self._health.breaker
+        reason, wait_s = obstacle(
+            queue, breaker, now, start_by, priority, tenant, is_closed=self._closed, is_full=is_full
+        )
+        if reason is RefusalReason.QUEUE_FULL:
+            wait_s = self.predicted_wait_s(now, queue.operation)
+        elif reason is None and is_retry and not self._health.budget.take(now):
             reason = RefusalReason.RETRY_BUDGET
         if reason is not None:
             self._observer.refused(self.key, queue.operation, reason)
@@ -176,74 +188,14 @@ class Lane:
         if not is_retry:
             self._health.budget.first_attempt(now)
 
-    def _obstacle(
-        self, queue: OperationQueue, now: float, start_by: float, priority: Priority, tenant: str
-    ) -> tuple[RefusalReason | None, float]:
-        left_s = start_by - now
-        if self._closed:
-            return RefusalReason.CLOSED, 0.0
-        if left_s < 0:
-            return RefusalReason.DEADLINE, 0.0
-        if not self._health.breaker.may_call(now):
-            return RefusalReason.BREAKER_OPEN, self._health.breaker.wait_s(now)
-        wait_s = queue.rate_wait_s(now, priority, tenant)
-        if wait_s > left_s:
-            return RefusalReason.RATE, wait_s
-        if self._queued >= self._settings.queue_limit:
-            return RefusalReason.QUEUE_FULL, self.predicted_wait_s(now, queue.operation)
-        return None, 0.0
-
-    def _join(self, queue: OperationQueue, item: object, ticket: Ticket, now: float) -> Job | None:
-        """Wait with an equal item under way, unless its call would end too early for us."""
-        job = self._shared.find(queue.operation, item)
-        if job is None or self._closed:
-            return None
-        if job.started and job.deadline + _OVERDUE_S < ticket.deadline:
-            return None
-        job.deadline = max(job.deadline, ticket.deadline)
-        job.tickets.append(ticket)
-        self._watch(queue, job, ticket, now)
-        return job
-
     def _enter(self, queue: OperationQueue, job: Job, now: float) -> None:
-        self._shared.add(queue.operation, job)
+        self._waiting.shared.add(queue.operation, job)
         free = self._in_flight < self._health.limit.limit and queue.in_flight < queue.limit.concurrency
         if queue.limit.batch == 1 and free and not queue.jobs and not queue.rate.take(now):
             self._start(queue, [job], now)
             return
-        queue.push(job)
-        self._queued += 1
-        self._watch(queue, job, job.tickets[0], now)
+        self._waiting.push(queue, job, now)
         self._pump(now)
-
-    def _watch(self, queue: OperationQueue, job: Job, ticket: Ticket, now: float) -> None:
-        """While it waits, a caller is sent away in time to try elsewhere.
-
-        Under way, it is told at its deadline.
-        """
-        ends = ticket.deadline if job.started else min(ticket.deadline - self._settings.least_time_s, ticket.start_by)
-        ticket.watch(ends - now, self._clock, partial(self._expire, queue, job, ticket))
-
-    def _expire(self, queue: OperationQueue, job: Job, ticket: Ticket) -> None:
-        if job.started:
-            # The call goes on, for the other callers if there are any.
-            ticket.settle(Ambiguous(FaultKind.TIMEOUT, "the deadline passed during the call"))
-            return
-        self._observer.refused(self.key, queue.operation, RefusalReason.DEADLINE)
-        wait_s = self.predicted_wait_s(self._clock.monotonic(), queue.operation)
-        ticket.settle(LaneRefused(RefusalReason.DEADLINE, wait_s, lane=str(self.key)))
-        self._leave(queue, job, ticket)
-
-    def _leave(self, queue: OperationQueue, job: Job, ticket: Ticket) -> None:
-        """One caller less; a waiting job without callers is taken back."""
-        if ticket in job.tickets:
-            job.tickets.remove(ticket)
-        if not job.tickets and not job.started and queue.jobs.remove(job):
-            self._queued -= 1
-            if job.is_retry:
-                self._health.budget.give_back()
-            self._shared.remove(queue.operation, job)
-            self._arm(self._clock.monotonic())
 
     def _pump(self, now: float) -> None:
         """Start whatever may start, best priority first, and set the timer for the rest."""
@@ -251,9 +203,7 @@ class Lane:
             best = next_queue(self._queues.values(), now)
             if best is None or best.rate.take(now):
                 break
-            jobs = best.take_batch(now)
-            self._queued -= len(jobs)
-            self._start(best, jobs, now)
+            self._start(best, self._waiting.take_batch(best, now), now)
         self._arm(now)
 
     def _arm(self, now: float) -> None:
@@ -288,8 +238,8 @@ class Lane:
                 self._observer.waited(self.key, queue.operation, now - job.queued_at)
             for ticket in job.tickets:
                 ticket.unwatch()
-                if ticket.deadline + _OVERDUE_S < deadline:
-                    self._watch(queue, job, ticket, now)
+                if ticket.deadline + OVERDUE_S < deadline:
+                    self._waiting.watch(queue, job, ticket, now)
             job.deadline = deadline
         queue.in_flight += 1
         self._in_flight += 1
@@ -322,12 +272,12 @@ class Lane:
             self._in_flight -= 1
             self._settle(queue, jobs, report, seconds)
             self._close_books(queue, permit, lesson(report), started, len(jobs))
-            if self._queued:
+            if self._waiting.count:
                 self._pump(self._clock.monotonic())
 
     def _settle(self, queue: OperationQueue, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
         for index, job in enumerate(jobs):
-            self._shared.remove(queue.operation, job)
+            self._waiting.shared.remove(queue.operation, job)
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
             if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
                 self._health.budget.give_back()
@@ -349,7 +299,7 @@ class Lane:
         queue.took(now - started)
         if learned.throttled:
             queue.rate.throttled(now, learned.retry_after_s, sent_at=started)
-            self._shed_hopeless(queue, now)
+            self._waiting.shed_hopeless(queue, now)
         elif learned.verdict is Verdict.SUCCESS:
             queue.rate.succeeded(now)
         busy = self._in_flight + 1
@@ -359,27 +309,4 @@ class Lane:
         self._observer.breaker_changed(self.key, state)
         if state is BreakerState.OPEN:
             wait_s = self._health.breaker.wait_s(now)
-            refusal = LaneRefused(RefusalReason.BREAKER_OPEN, wait_s, lane=str(self.key))
-            for each in self._queues.values():
-                self._refuse_waiting(each, refusal)
-
-    def _shed_hopeless(self, queue: OperationQueue, now: float) -> None:
-        """The rate has just fallen: those who cannot be served in time learn it now, not at their deadline."""
-        wait_s = queue.rate.wait_s(now)
-        refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self.key))
-        for job in list(queue.jobs):
-            if job.deadline - self._settings.least_time_s < now + wait_s:
-                queue.jobs.remove(job)
-                self._refuse(queue, job, refusal)
-
-    def _refuse_waiting(self, queue: OperationQueue, refusal: LaneRefused) -> None:
-        for job in queue.jobs.clear():
-            self._refuse(queue, job, refusal)
-
-    def _refuse(self, queue: OperationQueue, job: Job, refusal: LaneRefused) -> None:
-        self._queued -= 1
-        if job.is_retry:
-            self._health.budget.give_back()
-        self._shared.remove(queue.operation, job)
-        self._observer.refused(self.key, queue.operation, refusal.reason)
-        job.settle(refusal)
+            self._waiting.refuse_all(LaneRefused(RefusalReason.BREAKER_OPEN, wait_s, lane=str(self.key)))
