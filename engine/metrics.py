@@ -286,7 +286,7 @@ class Metrics:
             self.concurrency(*labels).set(lane.concurrency)
             self.breaker(*labels).set(BREAKER_VALUES[lane.breaker])
             if lane.key.operation_class is OperationClass.BOOKING:
-                self.failback_share(lane.key.account_id).set(lane.share_percent)
+                self.failback_share(lane.key.account_id).set(lane.ramp_percent)
             for operation, rate in lane.rates_per_s.items():
                 if rate is not None:
                     self.rate(lane.key.carrier, lane.key.account_id, operation).set(rate)

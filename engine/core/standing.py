@@ -56,7 +56,7 @@ class Standings:
         if self.capacity.is_full(account_id):
             return Hindrance.DAILY_CAP
         wait_s = self._outbound.wait_s(account_id, "book", tenant=tenant)
-        percent = self._outbound.share_percent(account_id, "book")
+        percent = self._outbound.ramp_percent(account_id, "book")
         found = hindrance_of(
             wait_s,
             left_s=left_s,

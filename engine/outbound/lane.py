@@ -161,7 +161,7 @@ class Lane:
             queued=self._waiting.count,
             rates_per_s={name: queue.rate.rate_per_s for name, queue in self._queues.items()},
             used_shares={name: queue.rate.used_share(now) for name, queue in self._queues.items()},
-            share_percent=self.failback.share_percent,
+            ramp_percent=self.failback.ramp_percent,
         )
 
     def close(self) -> set[asyncio.Task[None]]:

@@ -99,4 +99,4 @@ class LaneSnapshot(msgspec.Struct, frozen=True):
     queued: int
     rates_per_s: dict[str, float | None]
     used_shares: dict[str, float | None] = {}
-    share_percent: int = 100
+    ramp_percent: int = 100

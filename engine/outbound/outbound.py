@@ -148,9 +148,9 @@ class Outbound:
         """An item will be submitted as soon as it is durable; -1 when it is, or will not be after all."""
         self.lane(account_id, operation).promise(operation, count)
 
-    def share_percent(self, account_id: str, operation: str) -> int:
-        """Per cent of its orders that the account should get; less than 100 after a failure."""
-        return self.lane(account_id, operation).failback.share_percent
+    def ramp_percent(self, account_id: str, operation: str) -> int:
+        """Per cent of its orders that the account gets now; less than 100 after a failure."""
+        return self.lane(account_id, operation).failback.ramp_percent
 
     def failback_steps(self) -> dict[str, int]:
         """Account id -> step of its booking lane's way back; those that get all their orders are left out."""

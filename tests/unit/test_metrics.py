@@ -151,7 +151,7 @@ def test_lanes_are_read_when_scraped() -> None:
         queued=3,
         rates_per_s={"book": 5.0, "find": None},
         used_shares={"book": 0.96, "find": None},
-        share_percent=25,
+        ramp_percent=25,
     )
     metrics.before_scrape.append(lambda: metrics.lane_snapshots([lane]))
     where = {**WHERE, "operation_class": "BOOKING"}

@@ -311,10 +311,10 @@ async def test_a_fault_on_the_way_back_starts_it_again() -> None:
         await _down_and_up(scene)
         await scene.pass_time(60.0)
         await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0))
-        before = scene.outbound.share_percent("alpha-1", "book")
+        before = scene.outbound.ramp_percent("alpha-1", "book")
         scene.network.script("alpha", "book", unreachable())
         await _where(scene, "S", 30)
-        after = scene.outbound.share_percent("alpha-1", "book")
+        after = scene.outbound.ramp_percent("alpha-1", "book")
 
     assert (before, after) == (25, 10)
 
