@@ -14,6 +14,7 @@ from engine.core.policy.batching import NEVER
 from engine.core.policy.diversion import HARD, Hindrance, Standing, hindrance_of, share_of_deadline_s
 from engine.core.policy.failback import FULL, draw
 from engine.core.policy.records import AttemptRecord
+from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 
 
@@ -55,7 +56,7 @@ class Standings:
     ) -> Hindrance:
         if self.capacity.is_full(account_id):
             return Hindrance.DAILY_CAP
-        wait_s = self._outbound.wait_s(account_id, "book", tenant=tenant)
+        wait_s = self._outbound.wait_s(account_id, "book", priority=Priority.BOOK, tenant=tenant)
         percent = self._outbound.ramp_percent(account_id, "book")
         found = hindrance_of(
             wait_s,

@@ -28,7 +28,7 @@ from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
 from engine.outbound.obstacle import obstacle
 from engine.outbound.operation_queue import OperationQueue, Rates, next_queue, queues_of
-from engine.outbound.operations import PRIORITY_OF, OperationClass, Priority
+from engine.outbound.operations import OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 from engine.outbound.waiting import OVERDUE_S, Waiting
 
@@ -86,8 +86,8 @@ class Lane:
         item: object,
         *,
         deadline: float,
+        priority: Priority,
         start_by: float = NEVER,
-        priority: Priority | None = None,
         tenant: str = "",
         is_retry: bool = False,
     ) -> Answered:
@@ -103,10 +103,9 @@ class Lane:
         now = self._clock.monotonic()
         job = None if self._closed else self._waiting.join(queue, item, ticket, now)
         if job is None:
-            rank = PRIORITY_OF[operation] if priority is None else priority
-            self._admit(queue, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
+            self._admit(queue, now, min(deadline - self._settings.least_time_s, start_by), priority, tenant, is_retry)
             self._seq += 1
-            job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now, is_retry=is_retry)
+            job = Job(item, ticket, priority=priority, tenant=tenant, seq=self._seq, now=now, is_retry=is_retry)
             self._enter(queue, job, now)
         try:
             return await ticket.future
@@ -118,15 +117,17 @@ class Lane:
             # An error that comes out holds this frame by its traceback, and these would hold the error.
             del job, ticket
 
-    def predicted_wait_s(self, now: float, operation: str | None = None, tenant: str | None = None) -> float:
+    def predicted_wait_s(
+        self, now: float, operation: str, priority: Priority = Priority.POLL, tenant: str | None = None
+    ) -> float:
         """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).
 
-        For an item of `tenant`, when given: what others have waiting counts as far as their turns do.
+        For an item of `tenant`, when given: what others have waiting counts as far as their turns do. Without
+        anything said about the item, all that waits goes before it.
         """
-        queues = self._queues.values() if operation is None else (self._queues[operation],)
-        slots = self._health.limit.limit
-        worst = max(queue.expected_wait_s(now, tenant, busy=self._in_flight, slots=slots) for queue in queues)
-        return max(worst, self._health.breaker.wait_s(now))
+        busy, slots = self._in_flight, self._health.limit.limit
+        wait_s = self._queues[operation].expected_wait_s(now, priority, tenant, busy=busy, slots=slots)
+        return max(wait_s, self._health.breaker.wait_s(now))
 
     def promise(self, operation: str, count: int) -> None:
         """Items that were decided for this lane and are still being written count as waiting; -1 takes one back.

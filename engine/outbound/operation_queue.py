@@ -9,7 +9,7 @@ from engine.clock import Clock
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
 from engine.core.policy.rate import Gcra, GcraState
 from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
-from engine.outbound.operations import CLASS_OF, PRIORITY_OF, OperationClass, Priority
+from engine.outbound.operations import CLASS_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 
 _SMOOTHING = 0.1  # weight of the newest call in the mean duration
@@ -99,13 +99,13 @@ class OperationQueue:
         ahead = 0 if self.rate.rate_per_s is None else self.calls_ahead(priority, tenant)
         return self.rate.wait_s(now, ahead)
 
-    def expected_wait_s(self, now: float, tenant: str | None, *, busy: int, slots: int) -> float:
-        """Seconds until a new item of `tenant` would go: by the rate (exact), by the slots (an estimate).
+    def expected_wait_s(self, now: float, priority: Priority, tenant: str | None, *, busy: int, slots: int) -> float:
+        """Seconds until a new item would go: by the rate (exact), by the slots (an estimate).
 
         busy: calls under way in the lane, of which `slots` may be. What is promised counts as waiting.
         """
         coming = self.promised // self.limit.batch
-        ahead = coming + self.calls_ahead(PRIORITY_OF[self.operation] if tenant is not None else Priority.POLL, tenant)
+        ahead = coming + self.calls_ahead(priority, tenant)
         wait_s = self.rate.wait_s(now, ahead)
         if busy + coming >= slots or self.in_flight + coming >= self.limit.concurrency:
             wait_s = max(wait_s, self.mean_s * (ahead + 1) / min(slots, self.limit.concurrency))

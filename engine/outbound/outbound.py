@@ -1,7 +1,7 @@
 """All lanes of the engine: built when first used, closed together.
 
     async with Outbound(accounts, carriers, PyreqwestTransport, clock, observer) as outbound:
-        answer = await outbound.call("sf-main", "book", booking, deadline_s=15)
+        answer = await outbound.call("sf-main", "book", booking, priority=Priority.BOOK, deadline_s=15)
 
 Leaving the block refuses what waits, lets calls under way end for `drain_s`, then cuts the rest as
 Ambiguous. Nothing runs afterwards.
@@ -102,7 +102,7 @@ class Outbound:
         item: object,
         *,
         deadline_s: float,
-        priority: Priority | None = None,
+        priority: Priority,
         tenant: str = "",
         is_retry: bool = False,
         start_within_s: float | None = None,
@@ -134,11 +134,11 @@ class Outbound:
             lane = self._by_operation[account_id, operation] = self._find(account_id, operation)
         return lane
 
-    def wait_s(self, account_id: str, operation: str, *, tenant: str | None = None) -> float:
+    def wait_s(self, account_id: str, operation: str, *, priority: Priority, tenant: str) -> float:
         """Seconds until an item of `tenant` submitted now would be sent; NEVER when it would be refused."""
         now = self._clock.monotonic()
         lane = self.lane(account_id, operation)
-        return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, tenant)
+        return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, priority, tenant)
 
     def may_retry(self, account_id: str, operation: str) -> bool:
         """Whether a retry submitted now would be let in by the lane's budget."""

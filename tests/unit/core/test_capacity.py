@@ -15,6 +15,7 @@ from engine.core.policy.failback import draw
 from engine.core.policy.records import EventKind, OrderState
 from engine.core.policy.tallies import DailyCap
 from engine.core.reconcile import keep_rates, restore_rates
+from engine.outbound import Priority
 from engine.store.port import StoreError
 from tests.fakes.carrier import lost, manifest, refuse, unreachable
 from tests.fakes.house import TENANT, House, draft, house
@@ -278,7 +279,7 @@ async def _down_and_up(scene: House) -> None:
         await scene.create(f"D{n}")
     await scene.pass_time(31.0)
     for n in range(3):
-        await scene.run(scene.outbound.call("alpha-1", "find", f"P{n}", deadline_s=5.0))
+        await scene.run(scene.outbound.call("alpha-1", "find", f"P{n}", deadline_s=5.0, priority=Priority.QUERY))
 
 
 async def _where(scene: House, prefix: str, count: int = 200) -> tuple[float, set[int]]:
@@ -298,7 +299,7 @@ async def test_an_account_that_failed_comes_back_in_steps() -> None:
             shares.append(share)
             assert max(drawn) < (10, 25, 50, 100)[step]
             await scene.pass_time(60.0)
-            await scene.run(scene.outbound.call("alpha-1", "find", f"F{step}", deadline_s=5.0))
+            await scene.run(scene.outbound.call("alpha-1", "find", f"F{step}", deadline_s=5.0, priority=Priority.QUERY))
         moved = [d for d in scene.heard.diversions if d[2] == "FAILBACK"]
 
     assert shares == [pytest.approx(s, abs=0.1) for s in (0.1, 0.25, 0.5)] + [1.0]
@@ -310,7 +311,7 @@ async def test_a_fault_on_the_way_back_starts_it_again() -> None:
     async with house(ALPHA, BETA) as scene:
         await _down_and_up(scene)
         await scene.pass_time(60.0)
-        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0))
+        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0, priority=Priority.QUERY))
         before = scene.outbound.ramp_percent("alpha-1", "book")
         scene.network.script("alpha", "book", unreachable())
         await _where(scene, "S", 30)
@@ -333,7 +334,7 @@ async def test_a_restart_goes_on_with_the_way_back() -> None:
     async with house(ALPHA, BETA) as scene:
         await _down_and_up(scene)
         await scene.pass_time(60.0)
-        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0))
+        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0, priority=Priority.QUERY))
         keeping = asyncio.create_task(keep_rates(scene.store, scene.outbound, scene.clock, lambda e: None))
         await scene.pass_time(1.0)
         keeping.cancel()

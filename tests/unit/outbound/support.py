@@ -35,7 +35,7 @@ from crossdock_sdk import (
     Session,
 )
 from crossdock_sdk.manifest import Names, Service
-from engine.outbound import LaneKey, LaneSettings, NullObserver, Outbound
+from engine.outbound import LaneKey, LaneSettings, NullObserver, Outbound, Priority
 from tests.fakes.clock import FakeClock
 
 PARTY = Party(Contact("张三", "13800000000"), Address(province="广东省", city="深圳市"))
@@ -45,6 +45,7 @@ CLASSES = {
     429: ErrorClass.RATE_LIMITED,
     500: ErrorClass.TEMPORARY,
 }
+PRIORITIES = {"book": Priority.BOOK, "find": Priority.QUERY, "cancel": Priority.CANCEL}
 
 
 def booking(reference: str) -> Booking:
@@ -210,7 +211,7 @@ class Yard:
 
     def start(self, operation: str, item: object, **options: Any) -> asyncio.Task[Any]:
         """Call in a task of its own."""
-        options.setdefault("deadline_s", 15.0)
+        options = {"deadline_s": 15.0, "priority": PRIORITIES[operation], **options}
         return asyncio.ensure_future(self.outbound.call("a", operation, item, **options))
 
     def book(self, reference: str, **options: Any) -> asyncio.Task[Any]:
