@@ -60,7 +60,7 @@ class CallLimits(msgspec.Struct, frozen=True):
     """
 
     deadline: float
-    max_body: int
+    max_body_bytes: int
     least_time_s: float
 
 
@@ -216,7 +216,7 @@ class _Sender:
                 left_s = limits.deadline - self._clock.monotonic()
         if left_s < limits.least_time_s:
             raise NotSent(FaultKind.TIMEOUT, "no time left for the request")
-        response = await self._transport.send(request, timeout_s=left_s, max_body=limits.max_body)
+        response = await self._transport.send(request, timeout_s=left_s, max_body_bytes=limits.max_body_bytes)
         report.requests += 1
         if response.status >= 429:
             self._note(response)

@@ -62,7 +62,7 @@ class Lane:
         self.rates = Rates(self._queues, clock)
         self._health = Health(settings, (queue.limit for queue in self._queues.values()))
         labels = key.operation_class is OperationClass.LABEL
-        self._max_body = settings.max_label_body if labels else settings.max_body
+        self._max_body_bytes = settings.max_label_body_bytes if labels else settings.max_body_bytes
         self._waiting = Waiting(
             key,
             self._queues,
@@ -260,7 +260,7 @@ class Lane:
         self, queue: OperationQueue, jobs: Sequence[Job], permit: int, started: float, deadline: float
     ) -> None:
         report: CallReport | None = None
-        limits = CallLimits(deadline, self._max_body, self._settings.least_time_s / 2)
+        limits = CallLimits(deadline, self._max_body_bytes, self._settings.least_time_s / 2)
         try:
             items = [job.item for job in jobs]
             report = await self._carrier.call(queue.operation, items, limits, queue.rate)

@@ -129,7 +129,7 @@ class FakeTransport:
         self.closed = False
         self.sign_ins = 0
 
-    async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
+    async def send(self, request: HttpRequest, *, timeout_s: float, max_body_bytes: int) -> HttpResponse:
         path = request.url.rsplit("/", 1)[1]
         self.sent.append(f"{path}:{request.body.decode()}")
         self.timeouts_s.append(timeout_s)
