@@ -16,15 +16,15 @@ TICK_S = 0.05
 class Backstop:
     """Cancels calls that outlive their limit by up to TICK_S."""
 
-    __slots__ = ("_timer", "_watched")
+    __slots__ = ("_limits", "_timer")
 
     def __init__(self) -> None:
-        self._watched: set[Watch] = set()
+        self._limits: set[TimeLimit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def limit(self, seconds: float) -> Watch:
+    def limit(self, seconds: float) -> TimeLimit:
         """`with backstop.limit(5.0): ...` raises TimeoutError when the block lasts longer."""
-        return Watch(self, seconds)
+        return TimeLimit(self, seconds)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -32,28 +32,28 @@ class Backstop:
             self._timer.cancel()
             self._timer = None
 
-    def add(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, limit: TimeLimit, loop: asyncio.AbstractEventLoop) -> None:
         """Look after a call from now on."""
-        self._watched.add(watch)
+        self._limits.add(limit)
         if self._timer is None:
             self._timer = loop.call_later(TICK_S, self._tick, loop)
 
-    def remove(self, watch: Watch) -> None:
+    def remove(self, limit: TimeLimit) -> None:
         """The call has ended."""
-        self._watched.discard(watch)
+        self._limits.discard(limit)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        for watch in [w for w in self._watched if w.due <= now]:
-            self._watched.discard(watch)
-            watch.fire()
-        if self._watched:
+        for limit in [each for each in self._limits if each.due <= now]:
+            self._limits.discard(limit)
+            limit.fire()
+        if self._limits:
             self._timer = loop.call_later(TICK_S, self._tick, loop)
 
 
-class Watch:
-    """One call under a Backstop. Distinguishes its own cancellation from anybody else's."""
+class TimeLimit:
+    """The limit of one call under a Backstop. Distinguishes its own cancellation from anybody else's."""
 
     __slots__ = ("_backstop", "_fired", "_seconds", "_task", "due")
 

@@ -286,7 +286,7 @@ class Metrics:
             self.concurrency(*labels).set(lane.concurrency)
             self.breaker(*labels).set(BREAKER_VALUES[lane.breaker])
             if lane.key.operation_class is OperationClass.BOOKING:
-                self.failback_share(lane.key.account_id).set(lane.share_percent)
+                self.failback_share(lane.key.account_id).set(lane.ramp_percent)
             for operation, rate in lane.rates_per_s.items():
                 if rate is not None:
                     self.rate(lane.key.carrier, lane.key.account_id, operation).set(rate)
@@ -301,9 +301,6 @@ class LaneMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._m = metrics
 
-    def queued(self, lane: LaneKey, operation: str, depth: int) -> None:
-        """Nothing: the depth is read at scrape time."""
-
     def waited(self, lane: LaneKey, operation: str, seconds: float) -> None:
         """An item left the queue."""
         self._m.lane_wait(lane.carrier, lane.account_id, operation).observe(seconds)
@@ -315,9 +312,6 @@ class LaneMetrics:
     def started(self, lane: LaneKey, operation: str, batch: int) -> None:
         """A call goes out."""
         self._m.carrier_batch(lane.carrier, lane.account_id, operation).observe(batch)
-
-    def in_flight(self, lane: LaneKey, calls: int) -> None:
-        """Nothing: read at scrape time."""
 
     def finished(
         self, lane: LaneKey, operation: str, outcome: str, error_class: str, seconds: float, batch: int

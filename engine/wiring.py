@@ -97,7 +97,7 @@ def tallies_of(settings: Settings) -> Tallies:
 def failback_of(settings: Settings) -> FailbackRules:
     """How accounts come back after a failure; without time for the steps there are none."""
     step_s = settings.outbound.failback_step_s
-    return FailbackRules(step_s=step_s) if step_s else FailbackRules(shares=())
+    return FailbackRules(step_s=step_s) if step_s else FailbackRules(steps_percent=())
 
 
 def shares_of(settings: Settings) -> Shares:

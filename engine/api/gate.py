@@ -42,7 +42,7 @@ REFUSAL_TAKEN_WITHIN_S = 1.0
 """A reader that takes nothing does not take the status either. gRPC keeps it for whenever it reads on; the call no
 longer counts, or readers that stall would use up `server.max_concurrent_calls`."""
 SPARE = 2
-"""Essential calls may be so many times as many as all others, so that a flood does not lock them out."""
+"""Essential calls get room for twice as many calls as all others, so that a flood does not lock them out."""
 RETRY_S = 1.0
 
 

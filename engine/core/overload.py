@@ -15,7 +15,7 @@ from engine.core.policy.pressure import Waits
 
 PERIOD_S = 0.05
 SAMPLES = 20
-"""Together a second. The second largest of twenty is their p95."""
+"""The lags of the last second; the second largest of twenty is their 95th percentile."""
 
 
 class OverloadObserver(Protocol):

@@ -14,6 +14,7 @@ from engine.core.policy.batching import NEVER
 from engine.core.policy.diversion import HARD, Hindrance, Standing, hindrance_of, share_of_deadline_s
 from engine.core.policy.failback import FULL, draw
 from engine.core.policy.records import AttemptRecord
+from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 
 
@@ -55,8 +56,8 @@ class Standings:
     ) -> Hindrance:
         if self.capacity.is_full(account_id):
             return Hindrance.DAILY_CAP
-        wait_s = self._outbound.wait_s(account_id, "book", tenant=tenant)
-        percent = self._outbound.share_percent(account_id, "book")
+        wait_s = self._outbound.wait_s(account_id, "book", priority=Priority.BOOK, tenant=tenant)
+        percent = self._outbound.ramp_percent(account_id, "book")
         found = hindrance_of(
             wait_s,
             left_s=left_s,

@@ -15,7 +15,7 @@ from engine.outbound.errors import (
     TransportError,
 )
 from engine.outbound.job import Answered, Outcome
-from engine.outbound.lane import Lane, Late
+from engine.outbound.lane import Lane
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot, NullObserver
 from engine.outbound.operations import OperationClass, Priority
 from engine.outbound.outbound import Outbound, TransportFactory
@@ -23,7 +23,7 @@ from engine.outbound.settings import LaneSettings
 
 __all__ = [
     "Ambiguous", "Answered", "FaultKind", "Lane", "LaneKey", "LaneObserver", "LaneRefused",
-    "LaneSettings", "LaneSnapshot", "Late", "NotSent", "NullObserver", "OperationClass", "Outbound",
+    "LaneSettings", "LaneSnapshot", "NotSent", "NullObserver", "OperationClass", "Outbound",
     "OutboundError", "Outcome", "PluginFault", "Priority", "RefusalReason", "TransportError",
     "TransportFactory",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """One call to a carrier: token, context, flow, requests, and a report of what came of it.
 
-A `Caller` decides nothing about when: the lane does. It never raises for a failed call; the report
+A `CarrierCaller` decides nothing about when: the lane does. It never raises for a failed call; the report
 carries the outcome of each item or one error for all, and the signals the lane's policies learn
 from.
 """
@@ -60,11 +60,11 @@ class CallLimits(msgspec.Struct, frozen=True):
     """
 
     deadline: float
-    max_body: int
+    max_body_bytes: int
     least_time_s: float
 
 
-class Caller:
+class CarrierCaller:
     """Calls one carrier account over one transport."""
 
     def __init__(
@@ -216,7 +216,7 @@ class _Sender:
                 left_s = limits.deadline - self._clock.monotonic()
         if left_s < limits.least_time_s:
             raise NotSent(FaultKind.TIMEOUT, "no time left for the request")
-        response = await self._transport.send(request, timeout_s=left_s, max_body=limits.max_body)
+        response = await self._transport.send(request, timeout_s=left_s, max_body_bytes=limits.max_body_bytes)
         report.requests += 1
         if response.status >= 429:
             self._note(response)

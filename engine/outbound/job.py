@@ -50,16 +50,15 @@ class Ticket:
         self.start_by = start_by
         self.timer: Timer | None = None
 
-    def settle(self, outcome: Outcome) -> bool:
-        """Hand the outcome over; False when the caller is gone or has had its answer."""
+    def settle(self, outcome: Outcome) -> None:
+        """Hand the outcome over, unless the caller is gone or has had its answer."""
         self.unwatch()
         if self.future.done():
-            return False
+            return
         if isinstance(outcome, Answered):
             self.future.set_result(outcome)
         else:
             self.future.set_exception(outcome.again())
-        return True
 
     def watch(self, delay_s: float, clock: Clock, callback: Callable[[], None]) -> None:
         """Call back at the deadline unless the ticket is settled first."""
@@ -99,10 +98,10 @@ class Job:
         self.started = False
         self.is_retry = is_retry
 
-    def settle(self, outcome: Outcome) -> bool:
-        """Hand the outcome to every caller; False when none of them took it."""
-        took = [ticket.settle(outcome) for ticket in self.tickets]
-        return any(took)
+    def settle(self, outcome: Outcome) -> None:
+        """Hand the outcome to every caller."""
+        for ticket in self.tickets:
+            ticket.settle(outcome)
 
 
 class FairQueue:

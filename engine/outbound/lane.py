@@ -5,14 +5,14 @@
 Nothing polls: `_pump` runs whenever something changed (an item came, a call ended, a timer fired),
 starts what may start and sets one timer for what may start later. An item that can go at once skips
 the queue. Each call runs in a task of the lane, never in its caller's: a caller may go away, a call
-that went out runs to its end and its outcome is then told to `late`. All policies are pure and live
-in `engine.core.policy`.
+that went out runs to its end, and the lane learns from it all the same. Its outcome is then dropped: whoever
+left must find out for itself. All policies are pure and live in `engine.core.policy`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from crossdock_sdk import CarrierError, Manifest
@@ -20,23 +20,20 @@ from engine.clock import Clock, Timer
 from engine.core.policy.batching import NEVER
 from engine.core.policy.breaker import BreakerState, Verdict
 from engine.core.policy.failback import Failback
-from engine.outbound.call import Caller, CallLimits, CallReport
+from engine.outbound.call import CallLimits, CallReport, CarrierCaller
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
 from engine.outbound.feedback import Lesson, lesson
-from engine.outbound.gate import Gate, Rates, gates_of, next_gate
 from engine.outbound.health import Health
-from engine.outbound.job import Answered, Job, Outcome, Ticket
+from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
-from engine.outbound.operations import PRIORITY_OF, OperationClass, Priority
+from engine.outbound.obstacle import obstacle
+from engine.outbound.operation_queue import OperationQueue, Rates, next_queue, queues_of
+from engine.outbound.operations import OperationClass, Priority
 from engine.outbound.settings import LaneSettings
-from engine.outbound.sharing import SharedJobs
-
-Late = Callable[[LaneKey, str, object, Outcome], None]
-"""(lane, operation, item, outcome) of a call whose callers had all gone away."""
+from engine.outbound.waiting import OVERDUE_S, Waiting
 
 _SAME_TIME_S = 1e-6
 _SOON_S = 0.05  # a timer that fires so much early looks again, which costs less than a new one for each item that comes
-_OVERDUE_S = 0.05  # callers whose deadlines differ by less share the call's own
 
 
 class Lane:
@@ -46,31 +43,37 @@ class Lane:
         self,
         key: LaneKey,
         manifest: Manifest,
-        caller: Caller,
+        carrier: CarrierCaller,
         *,
         group: asyncio.TaskGroup,
         clock: Clock,
         observer: LaneObserver,
         settings: LaneSettings,
-        late: Late | None = None,
     ) -> None:
         self.key = key
-        self._caller = caller
+        self._carrier = carrier
         self._group = group
         self._clock = clock
         self._observer = observer
         self._settings = settings
-        self._late = late
-        self._gates = gates_of(key.operation_class, manifest, settings)
-        if not self._gates:
+        self._queues = queues_of(key.operation_class, manifest, settings)
+        if not self._queues:
             raise ValueError(f"{key}: the carrier has no operation of this class; check its manifest")
-        self.rates = Rates(self._gates, clock)
-        self._health = Health(settings, (gate.limit for gate in self._gates.values()))
+        self.rates = Rates(self._queues, clock)
+        self._health = Health(settings, (queue.limit for queue in self._queues.values()))
         labels = key.operation_class is OperationClass.LABEL
-        self._max_body = settings.max_label_body if labels else settings.max_body
-        self._shared = SharedJobs()
+        self._max_body_bytes = settings.max_label_body_bytes if labels else settings.max_body_bytes
+        self._waiting = Waiting(
+            key,
+            self._queues,
+            self._health.budget,
+            clock=clock,
+            observer=observer,
+            least_time_s=settings.least_time_s,
+            predicted_wait_s=self.predicted_wait_s,
+            left=self._arm,
+        )
         self._running: set[asyncio.Task[None]] = set()
-        self._queued = 0
         self._in_flight = 0
         self._seq = 0
         self._timer: Timer | None = None
@@ -83,8 +86,8 @@ class Lane:
         item: object,
         *,
         deadline: float,
+        priority: Priority,
         start_by: float = NEVER,
-        priority: Priority | None = None,
         tenant: str = "",
         is_retry: bool = False,
     ) -> Answered:
@@ -92,45 +95,46 @@ class Lane:
 
         Returns the carrier's answer (a CarrierError is one). Raises LaneRefused or NotSent (nothing
         happened), Ambiguous (something may have), PluginFault (see its side_effect). If the calling
-        task is cancelled, a waiting item is taken back; one under way is not, and its outcome goes
-        to `late`.
+        task is cancelled, a waiting item is taken back; one under way is not, and nobody hears
+        its outcome.
         """
-        gate = self._gates[operation]
+        queue = self._queues[operation]
         ticket = Ticket(asyncio.get_running_loop().create_future(), deadline, start_by)
         now = self._clock.monotonic()
-        job = self._join(gate, item, ticket, now)
+        job = None if self._closed else self._waiting.join(queue, item, ticket, now)
         if job is None:
-            rank = PRIORITY_OF[operation] if priority is None else priority
-            self._admit(gate, now, min(deadline - self._settings.least_time_s, start_by), rank, tenant, is_retry)
+            self._admit(queue, now, min(deadline - self._settings.least_time_s, start_by), priority, tenant, is_retry)
             self._seq += 1
-            job = Job(item, ticket, priority=rank, tenant=tenant, seq=self._seq, now=now, is_retry=is_retry)
-            self._enter(gate, job, now)
+            job = Job(item, ticket, priority=priority, tenant=tenant, seq=self._seq, now=now, is_retry=is_retry)
+            self._enter(queue, job, now)
         try:
             return await ticket.future
         except asyncio.CancelledError:
             ticket.unwatch()
-            self._leave(gate, job, ticket)
+            self._waiting.leave(queue, job, ticket)
             raise
         finally:
             # An error that comes out holds this frame by its traceback, and these would hold the error.
             del job, ticket
 
-    def predicted_wait_s(self, now: float, operation: str | None = None, tenant: str | None = None) -> float:
+    def predicted_wait_s(
+        self, now: float, operation: str, priority: Priority = Priority.POLL, tenant: str | None = None
+    ) -> float:
         """Seconds until a new item would be sent, by rate (exact) and by concurrency (an estimate).
 
-        For an item of `tenant`, when given: what others have waiting counts as far as their turns do.
+        For an item of `tenant`, when given: what others have waiting counts as far as their turns do. Without
+        anything said about the item, all that waits goes before it.
         """
-        gates = self._gates.values() if operation is None else (self._gates[operation],)
-        slots = self._health.limit.limit
-        worst = max(gate.expected_wait_s(now, tenant, busy=self._in_flight, slots=slots) for gate in gates)
-        return max(worst, self._health.breaker.wait_s(now))
+        busy, slots = self._in_flight, self._health.limit.limit
+        wait_s = self._queues[operation].expected_wait_s(now, priority, tenant, busy=busy, slots=slots)
+        return max(wait_s, self._health.breaker.wait_s(now))
 
     def promise(self, operation: str, count: int) -> None:
         """Items that were decided for this lane and are still being written count as waiting; -1 takes one back.
 
         Without it the orders of one moment would all see the same short queue.
         """
-        self._gates[operation].promised += count
+        self._queues[operation].promised += count
 
     def is_open(self, now: float) -> bool:
         """True when an item submitted now would be refused by the breaker or because the lane
@@ -153,120 +157,61 @@ class Lane:
         return LaneSnapshot(
             key=self.key,
             breaker=self._health.breaker.state(now),
-            breaker_wait_s=self._health.breaker.wait_s(now),
             in_flight=self._in_flight,
             concurrency=self._health.limit.limit,
-            queued=self._queued,
-            rates_per_s={name: gate.rate.rate_per_s for name, gate in self._gates.items()},
-            used_shares={name: gate.rate.used_share(now) for name, gate in self._gates.items()},
-            share_percent=self.failback.share_percent,
-            mean_s={name: gate.mean_s for name, gate in self._gates.items()},
+            queued=self._waiting.count,
+            rates_per_s={name: queue.rate.rate_per_s for name, queue in self._queues.items()},
+            used_shares={name: queue.rate.used_share(now) for name, queue in self._queues.items()},
+            ramp_percent=self.failback.ramp_percent,
         )
 
     def close(self) -> set[asyncio.Task[None]]:
         """Refuse what waits and whatever comes; returns the tasks of calls under way."""
         self._closed = True
-        for gate in self._gates.values():
-            self._refuse_waiting(gate, LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
+        self._waiting.refuse_all(LaneRefused(RefusalReason.CLOSED, lane=str(self.key)))
         self._arm(self._clock.monotonic())
         return set(self._running)
 
-    def _admit(self, gate: Gate, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool) -> None:
-        reason, wait_s = self._obstacle(gate, now, start_by, priority, tenant)
-        if reason is None and is_retry and not self._health.budget.take(now):
+    def _admit(
+        self, queue: OperationQueue, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool
+    ) -> None:
+        is_full, breaker = self._waiting.count >= self._settings.queue_limit, self._health.breaker
+        reason, wait_s = obstacle(
+            queue, breaker, now, start_by, priority, tenant, is_closed=self._closed, is_full=is_full
+        )
+        if reason is RefusalReason.QUEUE_FULL:
+            wait_s = self.predicted_wait_s(now, queue.operation)
+        elif reason is None and is_retry and not self._health.budget.take(now):
             reason = RefusalReason.RETRY_BUDGET
         if reason is not None:
-            self._observer.refused(self.key, gate.operation, reason)
+            self._observer.refused(self.key, queue.operation, reason)
             raise LaneRefused(reason, wait_s, lane=str(self.key))
         if not is_retry:
             self._health.budget.first_attempt(now)
 
-    def _obstacle(
-        self, gate: Gate, now: float, start_by: float, priority: Priority, tenant: str
-    ) -> tuple[RefusalReason | None, float]:
-        left_s = start_by - now
-        if self._closed:
-            return RefusalReason.CLOSED, 0.0
-        if left_s < 0:
-            return RefusalReason.DEADLINE, 0.0
-        if not self._health.breaker.may_call(now):
-            return RefusalReason.BREAKER_OPEN, self._health.breaker.wait_s(now)
-        wait_s = gate.rate_wait_s(now, priority, tenant)
-        if wait_s > left_s:
-            return RefusalReason.RATE, wait_s
-        if self._queued >= self._settings.queue_limit:
-            return RefusalReason.QUEUE_FULL, self.predicted_wait_s(now, gate.operation)
-        return None, 0.0
-
-    def _join(self, gate: Gate, item: object, ticket: Ticket, now: float) -> Job | None:
-        """Wait with an equal item under way, unless its call would end too early for us."""
-        job = self._shared.find(gate.operation, item)
-        if job is None or self._closed:
-            return None
-        if job.started and job.deadline + _OVERDUE_S < ticket.deadline:
-            return None
-        job.deadline = max(job.deadline, ticket.deadline)
-        job.tickets.append(ticket)
-        self._watch(gate, job, ticket, now)
-        return job
-
-    def _enter(self, gate: Gate, job: Job, now: float) -> None:
-        self._shared.add(gate.operation, job)
-        free = self._in_flight < self._health.limit.limit and gate.in_flight < gate.limit.concurrency
-        if gate.limit.batch == 1 and free and not gate.queue and not gate.rate.take(now):
-            self._start(gate, [job], now)
+    def _enter(self, queue: OperationQueue, job: Job, now: float) -> None:
+        self._waiting.shared.add(queue.operation, job)
+        free = self._in_flight < self._health.limit.limit and queue.in_flight < queue.limit.concurrency
+        if queue.limit.batch == 1 and free and not queue.jobs and not queue.rate.take(now):
+            self._start(queue, [job], now)
             return
-        gate.push(job)
-        self._queued += 1
-        self._watch(gate, job, job.tickets[0], now)
-        self._observer.queued(self.key, gate.operation, self._queued)
+        self._waiting.push(queue, job, now)
         self._pump(now)
-
-    def _watch(self, gate: Gate, job: Job, ticket: Ticket, now: float) -> None:
-        """While it waits, a caller is sent away in time to try elsewhere.
-
-        Under way, it is told at its deadline.
-        """
-        ends = ticket.deadline if job.started else min(ticket.deadline - self._settings.least_time_s, ticket.start_by)
-        ticket.watch(ends - now, self._clock, partial(self._expire, gate, job, ticket))
-
-    def _expire(self, gate: Gate, job: Job, ticket: Ticket) -> None:
-        if job.started:
-            # The call goes on; its outcome goes to the other callers or to `late`.
-            ticket.settle(Ambiguous(FaultKind.TIMEOUT, "the deadline passed during the call"))
-            return
-        self._observer.refused(self.key, gate.operation, RefusalReason.DEADLINE)
-        wait_s = self.predicted_wait_s(self._clock.monotonic(), gate.operation)
-        ticket.settle(LaneRefused(RefusalReason.DEADLINE, wait_s, lane=str(self.key)))
-        self._leave(gate, job, ticket)
-
-    def _leave(self, gate: Gate, job: Job, ticket: Ticket) -> None:
-        """One caller less; a waiting job without callers is taken back."""
-        if ticket in job.tickets:
-            job.tickets.remove(ticket)
-        if not job.tickets and not job.started and gate.queue.remove(job):
-            self._queued -= 1
-            if job.is_retry:
-                self._health.budget.give_back()
-            self._shared.remove(gate.operation, job)
-            self._arm(self._clock.monotonic())
 
     def _pump(self, now: float) -> None:
         """Start whatever may start, best priority first, and set the timer for the rest."""
         while self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            best = next_gate(self._gates.values(), now)
+            best = next_queue(self._queues.values(), now)
             if best is None or best.rate.take(now):
                 break
-            jobs = best.take_batch(now)
-            self._queued -= len(jobs)
-            self._start(best, jobs, now)
+            self._start(best, self._waiting.take_batch(best, now), now)
         self._arm(now)
 
     def _arm(self, now: float) -> None:
-        """One timer, for the earliest gate that is held back by its rate or its batch rules."""
+        """One timer, for the earliest queue that is held back by its rate or its batch rules."""
         wait_s = NEVER
         if self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            wait_s = min((gate.ready_in_s(now) for gate in self._gates.values()), default=NEVER)
+            wait_s = min((queue.ready_in_s(now) for queue in self._queues.values()), default=NEVER)
         due = now + wait_s
         if due == self._timer_at or -_SAME_TIME_S < due - self._timer_at < _SOON_S:
             return
@@ -274,9 +219,9 @@ class Lane:
             self._timer.cancel()
             self._timer, self._timer_at = None, NEVER
         if wait_s < NEVER:
-            for gate in self._gates.values():
-                if gate.queue and (held_s := gate.rate.wait_s(now)) > 0:
-                    self._observer.rate_wait(self.key, gate.operation, held_s)
+            for queue in self._queues.values():
+                if queue.jobs and (held_s := queue.rate.wait_s(now)) > 0:
+                    self._observer.rate_wait(self.key, queue.operation, held_s)
             self._timer_at = due
             self._timer = self._clock.call_later(wait_s, self._wake)
 
@@ -284,24 +229,23 @@ class Lane:
         self._timer, self._timer_at = None, NEVER
         self._pump(self._clock.monotonic())
 
-    def _start(self, gate: Gate, jobs: Sequence[Job], now: float) -> None:
+    def _start(self, queue: OperationQueue, jobs: Sequence[Job], now: float) -> None:
         permit = self._health.breaker.acquire(now)
         assert permit is not None, "admission and _pump ask the breaker first"
-        deadline = min(now + gate.limit.timeout_s, max(job.deadline for job in jobs))
+        deadline = min(now + queue.limit.timeout_s, max(job.deadline for job in jobs))
         for job in jobs:
             job.started = True
             if job.queued_at != now:
-                self._observer.waited(self.key, gate.operation, now - job.queued_at)
+                self._observer.waited(self.key, queue.operation, now - job.queued_at)
             for ticket in job.tickets:
                 ticket.unwatch()
-                if ticket.deadline + _OVERDUE_S < deadline:
-                    self._watch(gate, job, ticket, now)
+                if ticket.deadline + OVERDUE_S < deadline:
+                    self._waiting.watch(queue, job, ticket, now)
             job.deadline = deadline
-        gate.in_flight += 1
+        queue.in_flight += 1
         self._in_flight += 1
-        self._observer.started(self.key, gate.operation, len(jobs))
-        self._observer.in_flight(self.key, self._in_flight)
-        task = self._group.create_task(self._run(gate, jobs, permit, now, deadline))
+        self._observer.started(self.key, queue.operation, len(jobs))
+        task = self._group.create_task(self._run(queue, jobs, permit, now, deadline))
         self._running.add(task)
         task.add_done_callback(partial(self._ended, jobs))
 
@@ -312,83 +256,58 @@ class Lane:
             for job in jobs:
                 job.settle(NotSent(FaultKind.CANCELLED, "the engine stopped before the call"))
 
-    async def _run(self, gate: Gate, jobs: Sequence[Job], permit: int, started: float, deadline: float) -> None:
+    async def _run(
+        self, queue: OperationQueue, jobs: Sequence[Job], permit: int, started: float, deadline: float
+    ) -> None:
         report: CallReport | None = None
-        limits = CallLimits(deadline, self._max_body, self._settings.least_time_s / 2)
+        limits = CallLimits(deadline, self._max_body_bytes, self._settings.least_time_s / 2)
         try:
             items = [job.item for job in jobs]
-            report = await self._caller.call(gate.operation, items, limits, gate.rate)
+            report = await self._carrier.call(queue.operation, items, limits, queue.rate)
         finally:
             if report is None:  # the engine stops: every caller gets an outcome all the same
                 report = CallReport()
                 report.error = Ambiguous(FaultKind.CANCELLED, "the engine stopped during the call")
             seconds = self._clock.monotonic() - started
-            gate.in_flight -= 1
+            queue.in_flight -= 1
             self._in_flight -= 1
-            self._settle(gate, jobs, report, seconds)
-            self._close_books(gate, permit, lesson(report), started, len(jobs))
-            if self._queued:
+            self._settle(queue, jobs, report, seconds)
+            self._close_books(queue, permit, lesson(report), started, len(jobs))
+            if self._waiting.count:
                 self._pump(self._clock.monotonic())
 
-    def _settle(self, gate: Gate, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
+    def _settle(self, queue: OperationQueue, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
         for index, job in enumerate(jobs):
-            self._shared.remove(gate.operation, job)
+            self._waiting.shared.remove(queue.operation, job)
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
             if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
                 self._health.budget.give_back()
-            if not job.settle(outcome) and self._late is not None:
-                # In a turn of its own: what the listener raises must not end this lane.
-                loop.call_soon(self._late, self.key, gate.operation, job.item, outcome)
+            job.settle(outcome)
 
-    def _close_books(self, gate: Gate, permit: int, learned: Lesson, started: float, batch: int) -> None:
+    def _close_books(self, queue: OperationQueue, permit: int, learned: Lesson, started: float, batch: int) -> None:
         """Learn from a call and tell the observer, whose faults must not end the lanes."""
         now = self._clock.monotonic()
         try:
-            self._learn(gate, permit, learned, started, now)
+            self._learn(queue, permit, learned, started, now)
             self._observer.finished(
-                self.key, gate.operation, learned.outcome, learned.error_class, now - started, batch
+                self.key, queue.operation, learned.outcome, learned.error_class, now - started, batch
             )
-            self._observer.in_flight(self.key, self._in_flight)
         except Exception as error:
             context = {"message": f"{self.key}: the lane's observer failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 
-    def _learn(self, gate: Gate, permit: int, learned: Lesson, started: float, now: float) -> None:
-        gate.took(now - started)
+    def _learn(self, queue: OperationQueue, permit: int, learned: Lesson, started: float, now: float) -> None:
+        queue.took(now - started)
         if learned.throttled:
-            gate.rate.throttled(now, learned.retry_after_s, sent_at=started)
-            self._shed_hopeless(gate, now)
+            queue.rate.throttled(now, learned.retry_after_s, sent_at=started)
+            self._waiting.shed_hopeless(queue, now)
         elif learned.verdict is Verdict.SUCCESS:
-            gate.rate.succeeded(now)
+            queue.rate.succeeded(now)
         busy = self._in_flight + 1
-        state = self._health.learn(gate.operation, permit, learned, started=started, now=now, in_flight=busy)
+        state = self._health.learn(queue.operation, permit, learned, started=started, now=now, in_flight=busy)
         if state is None:
             return
         self._observer.breaker_changed(self.key, state)
         if state is BreakerState.OPEN:
             wait_s = self._health.breaker.wait_s(now)
-            refusal = LaneRefused(RefusalReason.BREAKER_OPEN, wait_s, lane=str(self.key))
-            for each in self._gates.values():
-                self._refuse_waiting(each, refusal)
-
-    def _shed_hopeless(self, gate: Gate, now: float) -> None:
-        """The rate has just fallen: those who cannot be served in time learn it now, not at their deadline."""
-        wait_s = gate.rate.wait_s(now)
-        refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self.key))
-        for job in list(gate.queue):
-            if job.deadline - self._settings.least_time_s < now + wait_s:
-                gate.queue.remove(job)
-                self._refuse(gate, job, refusal)
-
-    def _refuse_waiting(self, gate: Gate, refusal: LaneRefused) -> None:
-        for job in gate.queue.clear():
-            self._refuse(gate, job, refusal)
-
-    def _refuse(self, gate: Gate, job: Job, refusal: LaneRefused) -> None:
-        self._queued -= 1
-        if job.is_retry:
-            self._health.budget.give_back()
-        self._shared.remove(gate.operation, job)
-        self._observer.refused(self.key, gate.operation, refusal.reason)
-        job.settle(refusal)
+            self._waiting.refuse_all(LaneRefused(RefusalReason.BREAKER_OPEN, wait_s, lane=str(self.key)))

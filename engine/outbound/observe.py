@@ -1,6 +1,7 @@
 """What a lane tells about itself. Metrics implement `LaneObserver`; lanes never import metrics.
 
-The methods are called on the hot path, synchronously: count and return. They must not raise.
+The methods are called on the hot path, synchronously: count and return. They must not raise. What only stands at
+some height, like the depth of a queue, is not told but read from a `LaneSnapshot`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,6 @@ class LaneKey(msgspec.Struct, frozen=True):
 class LaneObserver(Protocol):
     """One method a stage. Durations are seconds."""
 
-    def queued(self, lane: LaneKey, operation: str, depth: int) -> None:
-        """An item waits; `depth` items now wait in the lane."""
-
     def waited(self, lane: LaneKey, operation: str, seconds: float) -> None:
         """An item left the queue for a call."""
 
@@ -38,9 +36,6 @@ class LaneObserver(Protocol):
 
     def started(self, lane: LaneKey, operation: str, batch: int) -> None:
         """A call with `batch` items goes out."""
-
-    def in_flight(self, lane: LaneKey, calls: int) -> None:
-        """So many calls are under way now."""
 
     def finished(
         self,
@@ -67,9 +62,6 @@ class LaneObserver(Protocol):
 class NullObserver:
     """Sees nothing."""
 
-    def queued(self, lane: LaneKey, operation: str, depth: int) -> None:
-        """Nothing."""
-
     def waited(self, lane: LaneKey, operation: str, seconds: float) -> None:
         """Nothing."""
 
@@ -77,9 +69,6 @@ class NullObserver:
         """Nothing."""
 
     def started(self, lane: LaneKey, operation: str, batch: int) -> None:
-        """Nothing."""
-
-    def in_flight(self, lane: LaneKey, calls: int) -> None:
         """Nothing."""
 
     def finished(
@@ -105,11 +94,9 @@ class LaneSnapshot(msgspec.Struct, frozen=True):
 
     key: LaneKey
     breaker: BreakerState
-    breaker_wait_s: float
     in_flight: int
     concurrency: int
     queued: int
     rates_per_s: dict[str, float | None]
-    mean_s: dict[str, float]
     used_shares: dict[str, float | None] = {}
-    share_percent: int = 100
+    ramp_percent: int = 100

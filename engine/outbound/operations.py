@@ -33,7 +33,7 @@ class OperationClass(StrEnum):
 
 
 class Priority(IntEnum):
-    """Who goes first in a lane.
+    """Who goes first in a lane: says whoever calls, since one operation serves many ends.
 
     Smaller is sooner; equal ones in the order they came, tenants in turn.
     """
@@ -56,18 +56,6 @@ CLASS_OF: Final[dict[str, OperationClass]] = {
     "quote": OperationClass.QUERY,
     "track": OperationClass.QUERY,
     "subscribe": OperationClass.QUERY,
-}
-
-PRIORITY_OF: Final[dict[str, Priority]] = {
-    "cancel": Priority.CANCEL,
-    "book": Priority.BOOK,
-    "label": Priority.LABEL,
-    "sort_code": Priority.LABEL,
-    "find": Priority.QUERY,
-    "find_by_carrier_order": Priority.QUERY,
-    "quote": Priority.QUERY,
-    "track": Priority.POLL,
-    "subscribe": Priority.POLL,
 }
 
 ANSWERS: Final[dict[str, tuple[type, ...]]] = {

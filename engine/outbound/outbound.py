@@ -1,7 +1,7 @@
 """All lanes of the engine: built when first used, closed together.
 
     async with Outbound(accounts, carriers, PyreqwestTransport, clock, observer) as outbound:
-        answer = await outbound.call("sf-main", "book", booking, deadline_s=15)
+        answer = await outbound.call("sf-main", "book", booking, priority=Priority.BOOK, deadline_s=15)
 
 Leaving the block refuses what waits, lets calls under way end for `drain_s`, then cuts the rest as
 Ambiguous. Nothing runs afterwards.
@@ -18,9 +18,9 @@ from crossdock_sdk import Account, Carrier
 from engine.clock import Clock, SystemClock
 from engine.core.policy.batching import NEVER
 from engine.core.policy.rate import GcraState
-from engine.outbound.call import Caller
+from engine.outbound.call import CarrierCaller
 from engine.outbound.job import Answered
-from engine.outbound.lane import Lane, Late
+from engine.outbound.lane import Lane
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot, NullObserver
 from engine.outbound.operations import CLASS_OF, OperationClass, Priority
 from engine.outbound.sessions import SessionKeeper
@@ -36,7 +36,6 @@ class Outbound:
 
     transport_factory: builds one transport for each lane, so that a slow carrier exhausts only its
     own pool.
-    late: told the outcome of calls whose callers had gone.
     """
 
     def __init__(
@@ -47,8 +46,6 @@ class Outbound:
         clock: Clock | None = None,
         observer: LaneObserver | None = None,
         settings: LaneSettings | None = None,
-        *,
-        late: Late | None = None,
     ) -> None:
         self._accounts = accounts
         self._carriers = carriers
@@ -56,7 +53,6 @@ class Outbound:
         self._clock = clock or SystemClock()
         self._observer = observer or NullObserver()
         self._settings = settings or LaneSettings()
-        self._late = late
         self._lanes: dict[tuple[str, OperationClass], Lane] = {}
         self._by_operation: dict[tuple[str, str], Lane] = {}
         self._transports: list[Transport] = []
@@ -106,7 +102,7 @@ class Outbound:
         item: object,
         *,
         deadline_s: float,
-        priority: Priority | None = None,
+        priority: Priority,
         tenant: str = "",
         is_retry: bool = False,
         start_within_s: float | None = None,
@@ -138,18 +134,11 @@ class Outbound:
             lane = self._by_operation[account_id, operation] = self._find(account_id, operation)
         return lane
 
-    def is_available(self, account_id: str, operation: str, *, within_s: float, tenant: str | None = None) -> bool:
-        """Whether an item submitted now would be sent within `within_s`.
-
-        Breaker shut, wait short enough.
-        """
-        return self.wait_s(account_id, operation, tenant=tenant) <= within_s
-
-    def wait_s(self, account_id: str, operation: str, *, tenant: str | None = None) -> float:
+    def wait_s(self, account_id: str, operation: str, *, priority: Priority, tenant: str) -> float:
         """Seconds until an item of `tenant` submitted now would be sent; NEVER when it would be refused."""
         now = self._clock.monotonic()
         lane = self.lane(account_id, operation)
-        return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, tenant)
+        return NEVER if lane.is_open(now) else lane.predicted_wait_s(now, operation, priority, tenant)
 
     def may_retry(self, account_id: str, operation: str) -> bool:
         """Whether a retry submitted now would be let in by the lane's budget."""
@@ -159,9 +148,9 @@ class Outbound:
         """An item will be submitted as soon as it is durable; -1 when it is, or will not be after all."""
         self.lane(account_id, operation).promise(operation, count)
 
-    def share_percent(self, account_id: str, operation: str) -> int:
-        """Per cent of its orders that the account should get; less than 100 after a failure."""
-        return self.lane(account_id, operation).failback.share_percent
+    def ramp_percent(self, account_id: str, operation: str) -> int:
+        """Per cent of its orders that the account gets now; less than 100 after a failure."""
+        return self.lane(account_id, operation).failback.ramp_percent
 
     def failback_steps(self) -> dict[str, int]:
         """Account id -> step of its booking lane's way back; those that get all their orders are left out."""
@@ -233,12 +222,11 @@ class Outbound:
         lane = Lane(
             LaneKey(account.carrier, account.account_id, kind),
             carrier.manifest,
-            Caller(carrier, account, transport, self._clock, sessions),
+            CarrierCaller(carrier, account, transport, self._clock, sessions),
             group=group,
             clock=self._clock,
             observer=self._observer,
             settings=self._settings,
-            late=self._late,
         )
         if self._restarted_at is not None:
             lane.rates.spend_bursts(self._restarted_at)

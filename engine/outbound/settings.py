@@ -18,7 +18,7 @@ class LaneSettings(msgspec.Struct, frozen=True):
     company; five times as long while others keep coming.
     least_time_s: no call starts with less time left. drain_s: how long closing waits for calls
     under way.
-    max_body: bytes of a carrier's answer (label answers: max_label_body).
+    max_body_bytes: the largest answer of a carrier that is read (label answers: max_label_body_bytes).
     slow_share: a call that takes longer than this share of its timeout counts against the breaker.
     breaker: when to open; `open_s` is what tests and demos shorten.
     failback: how an account gets its orders back after its breaker was open.
@@ -29,8 +29,8 @@ class LaneSettings(msgspec.Struct, frozen=True):
     batch_wait_s: float = 0.02
     least_time_s: float = 0.2
     drain_s: float = 20.0
-    max_body: int = 5 * 1024 * 1024
-    max_label_body: int = 20 * 1024 * 1024
+    max_body_bytes: int = 5 * 1024 * 1024
+    max_label_body_bytes: int = 20 * 1024 * 1024
     slow_share: float = 0.8
     breaker: BreakerRules = BreakerRules()
     failback: FailbackRules = FailbackRules()

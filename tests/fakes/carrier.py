@@ -166,7 +166,7 @@ class Network:
         """Waybills live at any carrier."""
         return [s.waybill_number for ledger in self.ledgers.values() for s in ledger.live]
 
-    async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
+    async def send(self, request: HttpRequest, *, timeout_s: float, max_body_bytes: int) -> HttpResponse:
         """See Transport."""
         url = urlsplit(request.url)
         code, operation = (url.hostname or "").removesuffix(".invalid"), url.path.strip("/")

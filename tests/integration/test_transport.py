@@ -60,10 +60,10 @@ async def opened(
 
     async def send(
         url: str, body: bytes = b"{}", *, method: str = "POST", timeout_s: float = 2.0,
-        max_body: int = 10_000, headers: dict[str, str] | None = None,
+        max_body_bytes: int = 10_000, headers: dict[str, str] | None = None,
     ) -> HttpResponse:  # fmt: skip
         request = HttpRequest(method, url, headers or {}, body)
-        return await transport.send(request, timeout_s=timeout_s, max_body=max_body)
+        return await transport.send(request, timeout_s=timeout_s, max_body_bytes=max_body_bytes)
 
     try:
         yield send
@@ -248,7 +248,7 @@ async def test_an_answer_over_the_cap_is_ambiguous_and_not_read_to_its_end(
             written += 51_200
 
     async with serving(flood) as peer, opened(twin) as send:
-        error = await failure(send(peer.url, max_body=100_000))
+        error = await failure(send(peer.url, max_body_bytes=100_000))
         await asyncio.wait_for(peer.gone.wait(), 2)
 
     assert (type(error), error.kind, len(peer.saw)) == (Ambiguous, FaultKind.TOO_LARGE, 1)
@@ -336,6 +336,6 @@ async def test_a_closed_transport_sends_nothing(twin: Callable[..., Transport]) 
     await transport.aclose()
     await transport.aclose()
     request = HttpRequest("POST", f"http://127.0.0.1:{unused_port()}/")
-    error = await failure(transport.send(request, timeout_s=1, max_body=10))
+    error = await failure(transport.send(request, timeout_s=1, max_body_bytes=10))
 
     assert type(error) is NotSent

@@ -29,14 +29,14 @@ async def test_a_hanging_call_is_ended_and_its_task_lives_on() -> None:
 
 
 async def test_a_short_call_is_not_disturbed() -> None:
-    """Leaving in time takes the watch off."""
+    """Leaving in time takes the limit off."""
     backstop = Backstop()
     with backstop.limit(10.0):
         await asyncio.sleep(0)
-    watched = len(backstop._watched)
+    under_limit = len(backstop._limits)
     backstop.close()
 
-    assert watched == 0
+    assert under_limit == 0
 
 
 async def test_a_foreign_cancellation_stays_a_cancellation() -> None:
@@ -49,7 +49,7 @@ async def test_a_foreign_cancellation_stays_a_cancellation() -> None:
         await task
     backstop.close()
 
-    assert backstop._watched == set()
+    assert backstop._limits == set()
 
 
 async def test_both_cancellations_at_once_stay_a_cancellation() -> None:
@@ -57,7 +57,7 @@ async def test_both_cancellations_at_once_stay_a_cancellation() -> None:
     backstop = Backstop()
     task = asyncio.ensure_future(held(backstop, 10.0))
     await asyncio.sleep(0)
-    next(iter(backstop._watched)).fire()
+    next(iter(backstop._limits)).fire()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

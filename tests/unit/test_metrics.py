@@ -146,14 +146,12 @@ def test_lanes_are_read_when_scraped() -> None:
     lane = LaneSnapshot(
         key=LANE,
         breaker=BreakerState.HALF_OPEN,
-        breaker_wait_s=0.0,
         in_flight=2,
         concurrency=8,
         queued=3,
         rates_per_s={"book": 5.0, "find": None},
-        mean_s={},
         used_shares={"book": 0.96, "find": None},
-        share_percent=25,
+        ramp_percent=25,
     )
     metrics.before_scrape.append(lambda: metrics.lane_snapshots([lane]))
     where = {**WHERE, "operation_class": "BOOKING"}

@@ -121,7 +121,7 @@ def read(signals: Signals, thresholds: Thresholds) -> Reading:
 
 
 BACK = 0.25
-"""So far must the pressure fall below a level until the level counts as left."""
+"""Hysteresis: a level is left when the pressure is this far below it, so that it does not flicker at the border."""
 
 
 class Brownout:

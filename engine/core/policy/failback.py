@@ -3,8 +3,7 @@
     breaker opens -> 10 % -> (closes, a healthy step) 25 % -> 50 % -> 100 %        a fault: back to 10 %
 
 Pure: `now` is monotonic seconds. A step ends with the first success after its time, so that silence proves nothing.
-Which orders belong to the share is drawn from their ids: the same order always draws the same, and who is in at 10 %
-is in at 25 %.
+Which orders it gets is drawn from their ids: the same order always draws the same, and who is in at 10 % is in at 25 %.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ FULL = 100
 
 
 class FailbackRules(msgspec.Struct, frozen=True):
-    """shares: per cent of its orders in each step before all of them. step_s: how long each must be healthy."""
+    """steps_percent: of its orders, in each step before all of them. step_s: how long each must be healthy."""
 
-    shares: tuple[int, ...] = (10, 25, 50)
+    steps_percent: tuple[int, ...] = (10, 25, 50)
     step_s: float = 60.0
 
 
@@ -30,18 +29,18 @@ class Failback:
 
     def __init__(self, rules: FailbackRules | None = None) -> None:
         self.rules = rules or FailbackRules()
-        self._step = len(self.rules.shares)  # beyond the last: all orders
+        self._step = len(self.rules.steps_percent)  # beyond the last: all orders
         self._since = float("inf")  # when the step began; inf while the breaker has not closed again
 
     @property
     def is_ramping(self) -> bool:
         """Whether it gets less than all of its orders."""
-        return self._step < len(self.rules.shares)
+        return self._step < len(self.rules.steps_percent)
 
     @property
-    def share_percent(self) -> int:
-        """Per cent of its orders that it gets."""
-        return self.rules.shares[self._step] if self.is_ramping else FULL
+    def ramp_percent(self) -> int:
+        """Per cent of its orders that it gets now."""
+        return self.rules.steps_percent[self._step] if self.is_ramping else FULL
 
     @property
     def step(self) -> int | None:
@@ -69,7 +68,7 @@ class Failback:
 
     def restore(self, step: int, now: float) -> None:
         """Go on from a step of a former process. It begins anew: nobody watched meanwhile."""
-        self._step, self._since = min(max(step, 0), len(self.rules.shares)), now
+        self._step, self._since = min(max(step, 0), len(self.rules.steps_percent)), now
 
 
 def draw(order_id: str) -> int:

@@ -23,11 +23,11 @@ FOLLOW_AT_MOST = 0.25
 STANDING = 6
 """Samples of which the least counts, a third of a second: who waits in a burst is served before the next one comes."""
 GREEDY = 2.0
-"""Who asks for so many times what the others ask on average, each by its weight, is cut before they are."""
+"""A tenant is greedy when it asks for more than twice what the others ask on average, each divided by its weight."""
 PATIENCE_S = 1.0
 """So long the greedy alone must have been pressed as hard as can be, and the wait not fallen, until all are."""
 FOR_GREEDY = 1 / 3
-"""Of what is borne at the first level."""
+"""While somebody is greedy, calls may wait a third of `bearable_s` until the greedy are cut harder."""
 TRACKS_COUNT = 0.25
 """So much of the wait of tracks counts when it comes to giving up bookings."""
 LEAST_RATE = 0.02

@@ -22,11 +22,11 @@ from engine.outbound.errors import FaultKind, NotSent
 class Transport(Protocol):
     """Sends one request and brings back one complete response."""
 
-    async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
+    async def send(self, request: HttpRequest, *, timeout_s: float, max_body_bytes: int) -> HttpResponse:
         """Send exactly once. `timeout_s` is the total, connect and body included.
 
         Raises NotSent when it is proved that no byte reached the peer, else Ambiguous; also for a
-        body of more than `max_body` bytes (after decompression).
+        body larger than `max_body_bytes` (after decompression).
         """
 
     async def aclose(self) -> None:

@@ -42,7 +42,7 @@ class HttpxTransport:
             limits=httpx.Limits(max_connections=100, keepalive_expiry=self._settings.idle_s),
         )
 
-    async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
+    async def send(self, request: HttpRequest, *, timeout_s: float, max_body_bytes: int) -> HttpResponse:
         """See `Transport.send`."""
         if not self._in_process:
             check_url(request.url, self._settings)
@@ -64,7 +64,7 @@ class HttpxTransport:
             raise NotSent(FaultKind.INVALID, "the plug-in's request has a bad URL, method or header") from error
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(built, max_body)
+                return await self._exchange(built, max_body_bytes)
         except httpx.HTTPError as error:
             raise _translate(error) from error
         except TimeoutError as error:
@@ -74,15 +74,15 @@ class HttpxTransport:
         """See `Transport.aclose`."""
         await self._client.aclose()
 
-    async def _exchange(self, built: httpx.Request, max_body: int) -> HttpResponse:
+    async def _exchange(self, built: httpx.Request, max_body_bytes: int) -> HttpResponse:
         response = await self._client.send(built, stream=True)
         try:
             parts: list[bytes] = []
             size = 0
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
-                if size > max_body:
-                    raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body} bytes")
+                if size > max_body_bytes:
+                    raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body_bytes} bytes")
                 parts.append(chunk)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return HttpResponse(response.status_code, headers, b"".join(parts))

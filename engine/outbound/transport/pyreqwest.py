@@ -51,7 +51,7 @@ class PyreqwestTransport:
         self._backstop = Backstop()
         self._closed = False
 
-    async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
+    async def send(self, request: HttpRequest, *, timeout_s: float, max_body_bytes: int) -> HttpResponse:
         """See `Transport.send`."""
         check_url(request.url, self._settings)
         if self._closed:
@@ -70,7 +70,7 @@ class PyreqwestTransport:
             with self._backstop.limit(timeout_s + BACKSTOP_S):
                 async with ready as response:
                     headers = _lower(response.headers)
-                    body = await _read(response, headers, max_body)
+                    body = await _read(response, headers, max_body_bytes)
                     return HttpResponse(response.status, headers, body)
         except PyreqwestError as error:
             raise _translate(error) from error
@@ -110,7 +110,7 @@ def _span(timeout_s: float) -> timedelta:
     return _milliseconds(max(1, round(timeout_s * 1000)))
 
 
-async def _read(response: Response, headers: dict[str, str], max_body: int) -> bytes:
+async def _read(response: Response, headers: dict[str, str], max_body_bytes: int) -> bytes:
     """The body, within the cap. A stated length is binding in HTTP, so the usual answer is read in
     one go.
 
@@ -119,15 +119,15 @@ async def _read(response: Response, headers: dict[str, str], max_body: int) -> b
     """
     length = headers.get("content-length", "")
     if length.isdecimal():
-        if int(length) > max_body:
-            raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body} bytes")
+        if int(length) > max_body_bytes:
+            raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body_bytes} bytes")
         return (await response.bytes()).to_bytes()
     parts: list[bytes] = []
     size = 0
     while (chunk := await response.body_reader.read_chunk()) is not None:
         size += len(chunk)
-        if size > max_body:
-            raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body} bytes")
+        if size > max_body_bytes:
+            raise Ambiguous(FaultKind.TOO_LARGE, f"the answer has more than {max_body_bytes} bytes")
         parts.append(chunk.to_bytes())
     return b"".join(parts)
 

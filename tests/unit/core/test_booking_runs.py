@@ -19,7 +19,7 @@ from engine.core.policy.records import (
     OrderState,
     RoutingWish,
 )
-from engine.outbound import NotSent
+from engine.outbound import NotSent, Priority
 from tests.fakes.carrier import answer, lost, manifest, refuse, silent, unreachable
 from tests.fakes.house import House, house, states
 
@@ -251,7 +251,7 @@ async def _open_breaker(scene: House, code: str) -> None:
     scene.network.script(code, "find", *[unreachable()] * 5)
     for n in range(5):
         with pytest.raises(NotSent):
-            await scene.run(scene.outbound.call(f"{code}-1", "find", f"x{n}", deadline_s=10.0))
+            await scene.run(scene.outbound.call(f"{code}-1", "find", f"x{n}", deadline_s=10.0, priority=Priority.QUERY))
 
 
 async def test_a_carrier_with_an_open_breaker_is_not_even_tried() -> None:

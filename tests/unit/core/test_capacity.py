@@ -15,6 +15,7 @@ from engine.core.policy.failback import draw
 from engine.core.policy.records import EventKind, OrderState
 from engine.core.policy.tallies import DailyCap
 from engine.core.reconcile import keep_rates, restore_rates
+from engine.outbound import Priority
 from engine.store.port import StoreError
 from tests.fakes.carrier import lost, manifest, refuse, unreachable
 from tests.fakes.house import TENANT, House, draft, house
@@ -122,15 +123,15 @@ async def test_a_creation_that_is_cut_off_leaves_no_ghost_in_the_queue() -> None
         scene.store.accept = never  # type: ignore[method-assign, assignment]
         cut = begin(scene, "A1")
         await scene.pass_time(0.0)
-        gate = scene.outbound.lane("alpha-1", "book")._gates["book"]
-        promised = gate.promised
+        queue = scene.outbound.lane("alpha-1", "book")._queues["book"]
+        promised = queue.promised
         cut.cancel()
         await scene.pass_time(0.0)
         scene.store.accept = accept  # type: ignore[method-assign]
-        left = gate.promised
+        left = queue.promised
         await at_once(scene, 20)
 
-    assert (promised, left, gate.promised) == (1, 0, 0)
+    assert (promised, left, queue.promised) == (1, 0, 0)
 
 
 async def test_a_cap_survives_a_crash_to_the_unit() -> None:
@@ -278,7 +279,7 @@ async def _down_and_up(scene: House) -> None:
         await scene.create(f"D{n}")
     await scene.pass_time(31.0)
     for n in range(3):
-        await scene.run(scene.outbound.call("alpha-1", "find", f"P{n}", deadline_s=5.0))
+        await scene.run(scene.outbound.call("alpha-1", "find", f"P{n}", deadline_s=5.0, priority=Priority.QUERY))
 
 
 async def _where(scene: House, prefix: str, count: int = 200) -> tuple[float, set[int]]:
@@ -298,7 +299,7 @@ async def test_an_account_that_failed_comes_back_in_steps() -> None:
             shares.append(share)
             assert max(drawn) < (10, 25, 50, 100)[step]
             await scene.pass_time(60.0)
-            await scene.run(scene.outbound.call("alpha-1", "find", f"F{step}", deadline_s=5.0))
+            await scene.run(scene.outbound.call("alpha-1", "find", f"F{step}", deadline_s=5.0, priority=Priority.QUERY))
         moved = [d for d in scene.heard.diversions if d[2] == "FAILBACK"]
 
     assert shares == [pytest.approx(s, abs=0.1) for s in (0.1, 0.25, 0.5)] + [1.0]
@@ -310,11 +311,11 @@ async def test_a_fault_on_the_way_back_starts_it_again() -> None:
     async with house(ALPHA, BETA) as scene:
         await _down_and_up(scene)
         await scene.pass_time(60.0)
-        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0))
-        before = scene.outbound.share_percent("alpha-1", "book")
+        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0, priority=Priority.QUERY))
+        before = scene.outbound.ramp_percent("alpha-1", "book")
         scene.network.script("alpha", "book", unreachable())
         await _where(scene, "S", 30)
-        after = scene.outbound.share_percent("alpha-1", "book")
+        after = scene.outbound.ramp_percent("alpha-1", "book")
 
     assert (before, after) == (25, 10)
 
@@ -333,7 +334,7 @@ async def test_a_restart_goes_on_with_the_way_back() -> None:
     async with house(ALPHA, BETA) as scene:
         await _down_and_up(scene)
         await scene.pass_time(60.0)
-        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0))
+        await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0, priority=Priority.QUERY))
         keeping = asyncio.create_task(keep_rates(scene.store, scene.outbound, scene.clock, lambda e: None))
         await scene.pass_time(1.0)
         keeping.cancel()

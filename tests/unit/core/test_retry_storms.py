@@ -7,6 +7,7 @@ import pytest
 from crossdock_sdk import ErrorClass
 from engine.core.policy.records import AttemptState, OrderState
 from engine.core.policy.retry import FLOOR, SHARE
+from engine.outbound import Priority
 from tests.fakes.carrier import manifest, refuse
 from tests.fakes.house import House, house
 
@@ -58,7 +59,9 @@ async def test_a_spent_budget_is_no_obstacle_to_orders_that_were_never_there() -
         await refuse_all(scene, 0)
         scene.network.always("alpha", "find", refuse(ErrorClass.CAPACITY))
         for _ in range(FLOOR):
-            await scene.run(scene.outbound.call("alpha-1", "find", "P", deadline_s=5.0, is_retry=True))
+            await scene.run(
+                scene.outbound.call("alpha-1", "find", "P", deadline_s=5.0, priority=Priority.QUERY, is_retry=True)
+            )
         is_spent = not scene.outbound.may_retry("alpha-1", "book")
         created = await scene.create("B1", deadline_s=DEADLINE_S)
 

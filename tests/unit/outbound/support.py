@@ -35,8 +35,7 @@ from crossdock_sdk import (
     Session,
 )
 from crossdock_sdk.manifest import Names, Service
-from engine.outbound import LaneKey, LaneSettings, NullObserver, Outbound
-from engine.outbound.job import Outcome
+from engine.outbound import LaneKey, LaneSettings, NullObserver, Outbound, Priority
 from tests.fakes.clock import FakeClock
 
 PARTY = Party(Contact("张三", "13800000000"), Address(province="广东省", city="深圳市"))
@@ -46,6 +45,7 @@ CLASSES = {
     429: ErrorClass.RATE_LIMITED,
     500: ErrorClass.TEMPORARY,
 }
+PRIORITIES = {"book": Priority.BOOK, "find": Priority.QUERY, "cancel": Priority.CANCEL}
 
 
 def booking(reference: str) -> Booking:
@@ -129,7 +129,7 @@ class FakeTransport:
         self.closed = False
         self.sign_ins = 0
 
-    async def send(self, request: HttpRequest, *, timeout_s: float, max_body: int) -> HttpResponse:
+    async def send(self, request: HttpRequest, *, timeout_s: float, max_body_bytes: int) -> HttpResponse:
         path = request.url.rsplit("/", 1)[1]
         self.sent.append(f"{path}:{request.body.decode()}")
         self.timeouts_s.append(timeout_s)
@@ -200,7 +200,6 @@ class Yard:
         self.transport = FakeTransport()
         self.observer = Recorder()
         self.carrier = FakeCarrier(manifest)
-        self.late: list[tuple[str, object, Outcome]] = []
         self.outbound = Outbound(
             {"a": Account("a", "fake", "https://fake.invalid")},
             {"fake": self.carrier},
@@ -208,12 +207,11 @@ class Yard:
             self.clock,
             self.observer,
             settings or LaneSettings(drain_s=0.2),
-            late=lambda lane, operation, item, outcome: self.late.append((operation, item, outcome)),
         )
 
     def start(self, operation: str, item: object, **options: Any) -> asyncio.Task[Any]:
         """Call in a task of its own."""
-        options.setdefault("deadline_s", 15.0)
+        options = {"deadline_s": 15.0, "priority": PRIORITIES[operation], **options}
         return asyncio.ensure_future(self.outbound.call("a", operation, item, **options))
 
     def book(self, reference: str, **options: Any) -> asyncio.Task[Any]:

@@ -27,7 +27,7 @@ from engine.outbound import (
     LaneSettings,
     PluginFault,
 )
-from tests.unit.outbound.support import FakeCarrier, booking, yard
+from tests.unit.outbound.support import FakeCarrier, yard
 
 pytestmark = pytest.mark.anyio
 FIFTY = Limit(batch=50)
@@ -129,7 +129,7 @@ async def test_bookings_are_never_shared() -> None:
 
 
 async def test_one_of_several_callers_may_leave() -> None:
-    """The others still get the answer, and it does not count as late."""
+    """The others still get the answer."""
     async with yard() as scene:
         scene.transport.hold = True
         first, second = scene.start("find", "R1"), scene.start("find", "R1")
@@ -139,14 +139,11 @@ async def test_one_of_several_callers_may_leave() -> None:
         scene.transport.release()
         answer = await second
 
-    assert (answer.value, scene.late) == (Absent("R1"), [])
+    assert answer.value == Absent("R1")
 
 
 async def test_a_caller_with_an_earlier_deadline_is_told_at_it() -> None:
-    """In a batch the call runs on for the others.
-
-    The early caller's outcome is named ambiguous, then told late.
-    """
+    """In a batch the call runs on for the others; the early caller's outcome is named ambiguous."""
     async with yard(book=Limit(batch=2)) as scene:
         scene.transport.hold = True
         early, patient = scene.book("A1", deadline_s=2.0), scene.book("A2", deadline_s=10.0)
@@ -158,7 +155,6 @@ async def test_a_caller_with_an_earlier_deadline_is_told_at_it() -> None:
 
     assert caught.value.kind is FaultKind.TIMEOUT
     assert answer.value == Booked("A2", "WA2")
-    assert [(item, type(outcome)) for _, item, outcome in scene.late] == [(booking("A1"), Answered)]
 
 
 async def test_a_batch_that_fails_fails_each_item_with_an_error_of_its_own() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from crossdock_sdk import Booked, CarrierError, ErrorClass, Limit, SideEffect
-from engine.outbound import Ambiguous, FaultKind, LaneRefused, LaneSettings, NotSent, RefusalReason
+from engine.outbound import Ambiguous, FaultKind, LaneRefused, LaneSettings, NotSent, Priority, RefusalReason
 from tests.unit.outbound.support import yard
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +81,7 @@ async def test_closing_refuses_what_waits_and_lets_running_calls_end() -> None:
         answer = await running
         await closing
         with pytest.raises(LaneRefused) as after:
-            await lane.submit("book", None, deadline=scene.clock.monotonic() + 10)
+            await lane.submit("book", None, deadline=scene.clock.monotonic() + 10, priority=Priority.BOOK)
 
     assert answer.value == Booked("A0", "WA0")
     assert [e.value.reason for e in (refused, after)] == [RefusalReason.CLOSED] * 2
@@ -120,9 +120,9 @@ async def test_mistakes_are_named_with_their_remedy() -> None:
     """Unknown accounts, operations a carrier lacks, and use outside the block."""
     async with yard() as scene:
         with pytest.raises(LookupError, match="'b' is not configured"):
-            await scene.outbound.call("b", "book", None, deadline_s=5)
+            await scene.outbound.call("b", "book", None, deadline_s=5, priority=Priority.BOOK)
         with pytest.raises(ValueError, match="does not offer 'label'; it offers book, find, cancel"):
-            await scene.outbound.call("a", "label", None, deadline_s=5)
+            await scene.outbound.call("a", "label", None, deadline_s=5, priority=Priority.LABEL)
     with pytest.raises(RuntimeError, match="async with"):
         scene.outbound.lane("a", "cancel")
 

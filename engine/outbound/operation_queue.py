@@ -1,4 +1,4 @@
-"""One operation inside a lane: its queue, its rate, its batch rules. Decides; starts nothing."""
+"""One operation inside a lane: its waiting jobs, its rate, its batch rules. Decides; starts nothing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from engine.clock import Clock
 from engine.core.policy.batching import NEVER, BatchRules, due_in_s
 from engine.core.policy.rate import Gcra, GcraState
 from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
-from engine.outbound.operations import CLASS_OF, PRIORITY_OF, OperationClass, Priority
+from engine.outbound.operations import CLASS_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 
 _SMOOTHING = 0.1  # weight of the newest call in the mean duration
 
 
-class Gate:
-    """What one operation of one account may do now."""
+class OperationQueue:
+    """What waits for one operation of one account, and when its next call may go."""
 
     __slots__ = (
-        "_earliest", "_full", "_newest", "_oldest", "in_flight", "limit", "mean_s",
-        "operation", "promised", "queue", "rate", "rules",
+        "_earliest", "_full", "_newest", "_oldest", "in_flight", "jobs",
+        "limit", "mean_s", "operation", "promised", "rate", "rules",
     )  # fmt: skip
 
     def __init__(
@@ -35,9 +35,9 @@ class Gate:
         self.operation = operation
         self.limit = limit
         self.rate = Gcra(limit.rate_per_s, limit.burst)
-        self.queue = FairQueue(weights)
+        self.jobs = FairQueue(weights)
         self.in_flight = 0
-        self.promised = 0  # items decided for this gate, on their way to it
+        self.promised = 0  # items decided for this queue, on their way to it
         self.mean_s = 0.0
         self.rules = BatchRules(
             size=limit.batch,
@@ -53,27 +53,27 @@ class Gate:
 
     def push(self, job: Job) -> None:
         """Queue a job."""
-        if not self.queue:
+        if not self.jobs:
             self._earliest, self._oldest = NEVER, job.queued_at
         self._earliest = min(self._earliest, job.deadline)
         self._newest = job.queued_at
-        self.queue.push(job)
+        self.jobs.push(job)
 
     def take_batch(self, now: float) -> list[Job]:
-        """The jobs of the next call; the caller has made sure that the gate is ready."""
-        count = min(len(self.queue), self.limit.batch)
-        jobs = [self.queue.pop() for _ in range(count)]
+        """The jobs of the next call; the caller has made sure that the queue is ready."""
+        count = min(len(self.jobs), self.limit.batch)
+        jobs = [self.jobs.pop() for _ in range(count)]
         if count == self.limit.batch:
             self._full = now
-        if 0 < len(self.queue) < self.limit.batch:
+        if 0 < len(self.jobs) < self.limit.batch:
             # Those left behind wait for company from now on, but for nobody's deadline.
             self._oldest = now
-            self._earliest = min(job.deadline for job in self.queue)
+            self._earliest = min(job.deadline for job in self.jobs)
         return jobs
 
     def ready_in_s(self, now: float) -> float:
         """Seconds until the next call may go; NEVER = nothing waits or no slot is free."""
-        count = len(self.queue)
+        count = len(self.jobs)
         if not count or self.in_flight >= self.limit.concurrency:
             return NEVER
         due = due_in_s(
@@ -89,7 +89,7 @@ class Gate:
 
     def calls_ahead(self, priority: Priority, tenant: str | None = None) -> int:
         """Calls that go before a new job of `priority`, its batch-mates' call not counted."""
-        return self.queue.ahead_of(priority, tenant) // self.limit.batch
+        return self.jobs.ahead_of(priority, tenant) // self.limit.batch
 
     def rate_wait_s(self, now: float, priority: Priority, tenant: str | None = None) -> float:
         """How long the rate alone holds back a new job of `priority`.
@@ -99,13 +99,13 @@ class Gate:
         ahead = 0 if self.rate.rate_per_s is None else self.calls_ahead(priority, tenant)
         return self.rate.wait_s(now, ahead)
 
-    def expected_wait_s(self, now: float, tenant: str | None, *, busy: int, slots: int) -> float:
-        """Seconds until a new item of `tenant` would go: by the rate (exact), by the slots (an estimate).
+    def expected_wait_s(self, now: float, priority: Priority, tenant: str | None, *, busy: int, slots: int) -> float:
+        """Seconds until a new item would go: by the rate (exact), by the slots (an estimate).
 
         busy: calls under way in the lane, of which `slots` may be. What is promised counts as waiting.
         """
         coming = self.promised // self.limit.batch
-        ahead = coming + self.calls_ahead(PRIORITY_OF[self.operation] if tenant is not None else Priority.POLL, tenant)
+        ahead = coming + self.calls_ahead(priority, tenant)
         wait_s = self.rate.wait_s(now, ahead)
         if busy + coming >= slots or self.in_flight + coming >= self.limit.concurrency:
             wait_s = max(wait_s, self.mean_s * (ahead + 1) / min(slots, self.limit.concurrency))
@@ -119,37 +119,37 @@ class Gate:
 class Rates:
     """What the rates of a lane remember over a restart. By operation; times are monotonic seconds."""
 
-    __slots__ = ("_clock", "_gates")
+    __slots__ = ("_clock", "_queues")
 
-    def __init__(self, gates: Mapping[str, Gate], clock: Clock) -> None:
-        self._gates = gates
+    def __init__(self, queues: Mapping[str, OperationQueue], clock: Clock) -> None:
+        self._queues = queues
         self._clock = clock
 
     def states(self) -> dict[str, GcraState]:
         """What to save."""
         now = self._clock.monotonic()
-        return {name: gate.rate.state(now) for name, gate in self._gates.items()}
+        return {name: queue.rate.state(now) for name, queue in self._queues.items()}
 
     def restore(self, states: Mapping[str, GcraState], *, elapsed_s: float) -> None:
         """Go on from `states`, saved `elapsed_s` ago by the wall clock."""
         now = self._clock.monotonic()
         for name, state in states.items():
-            if name in self._gates:
-                self._gates[name].rate.restore(state, now, elapsed_s=elapsed_s)
+            if name in self._queues:
+                self._queues[name].rate.restore(state, now, elapsed_s=elapsed_s)
 
     def spend_bursts(self, at: float) -> None:
         """As if every operation had sent a burst then."""
-        for gate in self._gates.values():
-            gate.rate.spend_burst(at)
+        for queue in self._queues.values():
+            queue.rate.spend_burst(at)
 
 
-def gates_of(operation_class: OperationClass, manifest: Manifest, settings: LaneSettings) -> dict[str, Gate]:
-    """The gates of a carrier's operations of one class.
+def queues_of(operation_class: OperationClass, manifest: Manifest, settings: LaneSettings) -> dict[str, OperationQueue]:
+    """The queues of a carrier's operations of one class.
 
     Signing in has none: it is part of a call.
     """
     return {
-        name: Gate(
+        name: OperationQueue(
             name,
             manifest.limit(name),
             batch_wait_s=settings.batch_wait_s,
@@ -161,15 +161,15 @@ def gates_of(operation_class: OperationClass, manifest: Manifest, settings: Lane
     }
 
 
-def next_gate(gates: Iterable[Gate], now: float) -> Gate | None:
-    """Of the gates that may send now, the one whose next job has the best priority, then came
+def next_queue(queues: Iterable[OperationQueue], now: float) -> OperationQueue | None:
+    """Of the queues that may send now, the one whose next job has the best priority, then came
     first.
     """
-    best: Gate | None = None
+    best: OperationQueue | None = None
     rank = (Priority.POLL + 1, 0)
-    for gate in gates:
-        head = gate.queue.head() if gate.queue else None
-        if head is None or (head.priority, head.seq) >= rank or gate.ready_in_s(now) > 0:
+    for queue in queues:
+        head = queue.jobs.head() if queue.jobs else None
+        if head is None or (head.priority, head.seq) >= rank or queue.ready_in_s(now) > 0:
             continue
-        best, rank = gate, (head.priority, head.seq)
+        best, rank = queue, (head.priority, head.seq)
     return best
