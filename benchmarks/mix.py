@@ -21,7 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
-from benchmarks.booking import order
+from benchmarks.orders import order
 from benchmarks.pushes import Push
 from benchmarks.sender import Sender
 from crossdock.v1 import label_service_pb2, order_service_pb2, track_service_pb2
@@ -58,7 +58,6 @@ class Call(msgspec.Struct):
     """How one call ended. `code` is "OK", a gRPC status or "REFUSED" for RESOURCE_EXHAUSTED with a RetryInfo."""
 
     kind: str
-    due_s: float
     late_s: float
     took_s: float
     code: str
@@ -112,7 +111,7 @@ class Caller:
             code = "DEADLINE_EXCEEDED"
         except grpc.aio.AioRpcError as error:
             code = _refusal(error)
-        return Call(kind, due_s, started_s - due_s, time.perf_counter() - started_s, code)
+        return Call(kind, started_s - due_s, time.perf_counter() - started_s, code)
 
     async def _push(self, request: bytes) -> None:
         try:

@@ -18,8 +18,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from benchmarks.booking import cpu_s, order
+from benchmarks.measure import cpu_s
 from benchmarks.open_load import Due, Stub, connected, send, sleep_until
+from benchmarks.orders import order
 from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Entry, Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -153,7 +154,6 @@ class Sample(msgspec.Struct, frozen=True):
     breaker: int
     opened: int
     in_flight: int
-    waiting: int
     cpu_s: float
 
 
@@ -281,6 +281,5 @@ def _read(at_s: float, metrics: str, stats: dict[str, Any], used_s: float) -> Sa
         total("breaker_state", lane),
         total("breaker_changes_total", f'{lane},state="OPEN"'),
         total("carrier_calls_in_flight", lane),
-        total("lane_queue_depth", lane),
         used_s,
     )

@@ -28,8 +28,9 @@ import httpx
 import msgspec
 import uvloop
 
-from benchmarks.booking import cpu_s, order
+from benchmarks.measure import cpu_s, percentile, rss_mib
 from benchmarks.mix import DEADLINE_S, KINDS, Call, Caller, closed_loop, open_loop
+from benchmarks.orders import order
 from benchmarks.pushes import booked, pushes
 from crossdock.v1 import order_service_pb2, order_service_pb2_grpc
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -76,10 +77,9 @@ class Step(msgspec.Struct, frozen=True):
         return self.refused.get(kind, 0) / max(self.offered.get(kind, 0), 1)
 
 
-def at(values: Sequence[float], part: float) -> float:
-    """A percentile in milliseconds, 0 without values."""
-    ordered = sorted(values)
-    return round(ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1e3, 1) if ordered else 0.0
+def percentile_ms(seconds: Sequence[float], share: float) -> float:
+    """A percentile in milliseconds."""
+    return round(percentile(seconds, share) * 1e3, 1)
 
 
 class Engine:
@@ -92,8 +92,7 @@ class Engine:
 
     def resident_mib(self) -> float:
         """Memory in use now."""
-        pages = int(Path(f"/proc/{self._sandbox.engine_pid}/statm").read_text().split()[1])
-        return pages * 4096 / 2**20
+        return rss_mib(self._sandbox.engine_pid)
 
     def cpu_s(self) -> float:
         """Processor time used so far."""
@@ -149,7 +148,9 @@ def step_of(times: float, seconds: float, calls: Sequence[Call], here_ms: float,
         return dict(Counter(call.kind for call in calls if (call.code in codes) != others))
 
     served, refused = ("OK", "FAILED_PRECONDITION"), ("REFUSED",)  # a cancelled order has no label: an answer
-    took = {k.name: at([c.took_s for c in calls if c.kind == k.name and c.code in served], 0.99) for k in KINDS}
+    took = {
+        k.name: percentile_ms([c.took_s for c in calls if c.kind == k.name and c.code in served], 0.99) for k in KINDS
+    }
     refusing = [call.took_s for call in calls if call.code in refused]
     return Step(
         times=times,
@@ -159,11 +160,11 @@ def step_of(times: float, seconds: float, calls: Sequence[Call], here_ms: float,
         refused=count(*refused),
         lost=count(*served, *refused, others=True),
         p99_ms=took,
-        refused_ms=(at(refusing, 0.5), at(refusing, 0.99)),
+        refused_ms=(percentile_ms(refusing, 0.5), percentile_ms(refusing, 0.99)),
         refused_here_p99_ms=here_ms,
         grew_mib=round(grew_mib, 1),
         cpu=round(cpu, 2),
-        late_p99_ms=at([call.late_s for call in calls], 0.99),
+        late_p99_ms=percentile_ms([call.late_s for call in calls], 0.99),
     )
 
 

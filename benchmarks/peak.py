@@ -7,7 +7,6 @@ get twice as many as each of the others, has a hidden quota. `double11` runs it 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,9 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from benchmarks.booking import cpu_s, order
+from benchmarks.measure import cpu_s, rss_mib
 from benchmarks.open_load import Due, Stub, connected, doubled, send, sleep_until
+from benchmarks.orders import order
 from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -30,7 +30,6 @@ SLOWER = 10
 ERROR_SHARE = 0.5
 DEADLINE_S = 30.0
 A_CONNECTION = 100
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -209,8 +208,3 @@ async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> No
                     int(stats["busy"]),
                 )
             )
-
-
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
