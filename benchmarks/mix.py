@@ -21,6 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
+from benchmarks.open_load import connections
 from benchmarks.orders import order
 from benchmarks.pushes import Push
 from benchmarks.sender import Sender
@@ -78,11 +79,7 @@ class Caller:
         self._stubs: dict[str, list[Callable[..., Awaitable[bytes]]]] = {}
 
     async def __aenter__(self) -> Caller:
-        options = (("grpc.use_local_subchannel_pool", 1),)
-        channels = [
-            await self._stack.enter_async_context(grpc.aio.insecure_channel(self._server, options=options))
-            for _ in range(CONNECTIONS)
-        ]
+        channels = await self._stack.enter_async_context(connections(self._server, CONNECTIONS))
         await asyncio.gather(*[channel.channel_ready() for channel in channels])
         self._stubs = {k.name: [c.unary_unary(f"/{k.method}") for c in channels] for k in KINDS if k.method}
         self._sender = await self._stack.enter_async_context(Sender(self._http_port))

@@ -17,7 +17,6 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -27,6 +26,7 @@ from google.protobuf.duration_pb2 import Duration
 from benchmarks import bulk
 from benchmarks.bare_process import bare_echo
 from benchmarks.measure import cpu_s, medians, over
+from benchmarks.open_load import connections
 from benchmarks.pushes import booked, ingest, pushes
 from crossdock.v1 import track_service_pb2, track_service_pb2_grpc
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -60,12 +60,8 @@ async def ask(target: str, requests: Sequence[pb.GetTrackRequest], in_flight: in
         for request in pending:
             await stub.GetTrack(request, timeout=60)
 
-    async with AsyncExitStack() as stack:
-        apart = (("grpc.use_local_subchannel_pool", 1),)
-        count = -(-in_flight // A_CONNECTION)
-        channels = [grpc.aio.insecure_channel(target, options=apart) for _ in range(count)]
-        for channel in channels:
-            await stack.enter_async_context(channel)
+    count = -(-in_flight // A_CONNECTION)
+    async with connections(target, count) as channels:
         await asyncio.gather(*[work(channels[index % count]) for index in range(in_flight)])
 
 
