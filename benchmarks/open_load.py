@@ -14,6 +14,7 @@ import grpc
 import httpx
 import msgspec
 
+from benchmarks.metrics import Metrics, scrape
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox
@@ -108,13 +109,13 @@ async def sample(
     started: float,
     *,
     every_s: float,
-    read: Callable[[float, str, dict[str, Any]], Seen],
+    read: Callable[[float, Metrics, dict[str, Any]], Seen],
 ) -> None:
     """Until cancelled: add what `read` makes of the second of the run, the engine's metrics, a simulator's counts."""
     async with httpx.AsyncClient(trust_env=False) as http:
         for turn in itertools.count():
             await sleep_until(started + turn * every_s)
-            metrics = (await http.get(f"{sandbox.http}/metrics")).text
+            metrics = await scrape(http, sandbox)
             stats = (await http.get(f"{sandbox.simulators[carrier].control_url}/stats")).json()
             samples.append(read(time.perf_counter() - started, metrics, stats))
 

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.measure import cpu_s
+from benchmarks.metrics import Metrics, values
 from benchmarks.open_load import Due, Stub, connected, misbehave, sample, send
 from benchmarks.orders import order
 from crossdock.v1 import core_pb2, order_service_pb2
@@ -248,22 +249,18 @@ def _attempt(row: core_pb2.Attempt, wall_s: float) -> Attempt:
     return Attempt(row.carrier, state, "sent nothing" not in row.cause, start_s, end_s)
 
 
-def _read(pid: int, at_s: float, metrics: str, stats: dict[str, Any]) -> Sample:
-    mine = [line for line in metrics.splitlines() if f'account="{SICK}-sandbox"' in line]
+def _read(pid: int, at_s: float, metrics: Metrics, stats: dict[str, Any]) -> Sample:
+    def total(name: str, **labels: str) -> int:
+        return int(sum(values(metrics, f"crossdock_{name}", account=f"{SICK}-sandbox", **labels)))
 
-    def total(name: str, label: str) -> int:
-        wanted = (line for line in mine if line.startswith(f"crossdock_{name}{{") and label in line)
-        return int(sum(float(line.rpartition(" ")[2]) for line in wanted))
-
-    lane = 'operation_class="BOOKING"'
     return Sample(
         at_s,
         sum(int(stats["calls"].get(operation, 0)) for operation in BOOKING_OPERATIONS),
         int(stats["calls"].get("book", 0)),
         int(stats["busy"]),
-        sum(total("carrier_calls_total", f'operation="{operation}"') for operation in BOOKING_OPERATIONS),
-        total("breaker_state", lane),
-        total("breaker_changes_total", f'{lane},state="OPEN"'),
-        total("carrier_calls_in_flight", lane),
+        sum(total("carrier_calls_total", operation=operation) for operation in BOOKING_OPERATIONS),
+        total("breaker_state", operation_class="BOOKING"),
+        total("breaker_changes_total", operation_class="BOOKING", state="OPEN"),
+        total("carrier_calls_in_flight", operation_class="BOOKING"),
         cpu_s(pid),
     )

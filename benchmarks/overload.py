@@ -29,6 +29,7 @@ import msgspec
 import uvloop
 
 from benchmarks.measure import cpu_s, percentile, rss_mib
+from benchmarks.metrics import Metrics, scrape, values
 from benchmarks.mix import DEADLINE_S, KINDS, Call, Caller, closed_loop, open_loop
 from benchmarks.orders import order
 from benchmarks.pushes import booked, pushes
@@ -98,11 +99,9 @@ class Engine:
         """Processor time used so far."""
         return cpu_s(self._sandbox.engine_pid)
 
-    async def metrics(self) -> dict[str, float]:
-        """Every series by its name with labels."""
-        text = (await self._http.get(f"{self._sandbox.http}/metrics")).text
-        rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in rows}
+    async def metrics(self) -> Metrics:
+        """What it counts now."""
+        return await scrape(self._http, self._sandbox)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -121,7 +120,7 @@ class Engine:
             looking.cancel()
 
 
-def refusals_p99_ms(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+def refusals_p99_ms(before: Metrics, after: Metrics) -> float:
     """The upper bound of the bucket that holds the 99th of a hundred refusals."""
     prefix = 'crossdock_grpc_refusal_duration_seconds_bucket{le="'
     rows = [(n.removeprefix(prefix)[:-2], v - before.get(n, 0)) for n, v in after.items() if n.startswith(prefix)]
@@ -175,8 +174,8 @@ async def back_after_s(engine: Engine, caller: Caller, rate: float) -> float:
     try:
         while (passed_s := time.perf_counter() - began) < BACK_WITHIN_S:
             metrics = await engine.metrics()
-            pressed = sum(v for name, v in metrics.items() if name.startswith("crossdock_brownout_pressure"))
-            if not pressed + metrics.get("crossdock_brownout_level", 0.0):
+            given_up = ("crossdock_brownout_pressure", "crossdock_brownout_level")
+            if not any(sum(values(metrics, name)) for name in given_up):
                 break
             await asyncio.sleep(0.25)
     finally:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.measure import cpu_s, rss_mib
+from benchmarks.metrics import Metrics, values
 from benchmarks.open_load import Due, Stub, connected, doubled, misbehave, sample, send
 from benchmarks.orders import order
 from crossdock.v1 import core_pb2, order_service_pb2
@@ -186,14 +187,13 @@ async def _drain(stub: Stub, orders: Sequence[Sent], drain_s: float) -> float:
     return time.perf_counter() - started
 
 
-def _read(pid: int, at_s: float, metrics: str, stats: dict[str, Any]) -> Sample:
-    wanted = ("lane_rate_per_second{", f'account="{QUOTA}-sandbox"', 'operation="book"')
-    rates = [line for line in metrics.splitlines() if all(part in line for part in wanted)]
+def _read(pid: int, at_s: float, metrics: Metrics, stats: dict[str, Any]) -> Sample:
+    rates = values(metrics, "crossdock_lane_rate_per_second", account=f"{QUOTA}-sandbox", operation="book")
     return Sample(
         at_s,
         rss_mib(pid),
         cpu_s(pid),
-        float(rates[0].rpartition(" ")[2]) if rates else None,
+        rates[0] if rates else None,
         int(stats["calls"].get("book", 0)),
         int(stats["busy"]),
     )
