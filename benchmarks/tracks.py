@@ -58,7 +58,10 @@ async def ask(target: str, requests: Sequence[pb.GetTrackRequest], in_flight: in
     async def work(channel: grpc.aio.Channel) -> None:
         stub = track_service_pb2_grpc.TrackServiceStub(channel)
         for request in pending:
-            await stub.GetTrack(request, timeout=60)
+            try:
+                await stub.GetTrack(request, timeout=60)
+            except grpc.aio.AioRpcError as error:
+                raise SystemExit(f"a question was not answered: {error.code().name}, {error.details()}") from None
 
     count = -(-in_flight // A_CONNECTION)
     async with connections(target, count) as channels:
