@@ -147,6 +147,8 @@ async def play(
     await slow(sandbox, latency_s)
     await asyncio.sleep(QUIET_S)  # whatever the measurement left behind
     alone = await shop.go_on(seconds)
+    if not alone.seconds:
+        raise SystemExit(f"the shop was not served when it was alone: {dict(alone.codes)}")
     async with flooding(ghz, sandbox.server, flood, rate, SETTLE_S + 2 * seconds):
         at_first = await shop.go_on(SETTLE_S)
         beside = await shop.go_on(seconds)
