@@ -15,16 +15,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import uvloop
 
-from benchmarks.peak import LATENCY_S, QUOTA, WELL, Plan, Run, Sample, Sent, play
+from benchmarks.goals import LATE_S, VERDICTS, Goal
+from benchmarks.measure import between, median_p99, percentile
+from benchmarks.peak import LATENCY_S, QUOTA, WELL, Plan, Run, Sent, play
 
 TIMES = 50
 LEARN_S = 60.0
@@ -32,27 +32,7 @@ BOOKED_SHARE = 0.999
 USED_SHARE = 0.95
 REFUSED_SHARE = 0.01
 P99_RATIO = 1.10
-WINDOW_S = 5.0
-"""The p99 of the other carriers is that of each such window of the brown-out, and of those the median: one hiccup of
-the machine is not the carrier's."""
-LATE_S = 0.05
-"""Where a hundredth of the orders was sent later than that, latencies tell of the machine, not of the engine."""
 GROWTH_MIB = 256.0
-VERDICTS = {True: "reached", False: "MISSED", None: "unclear"}
-
-
-class Goal(msgspec.Struct, frozen=True):
-    """A promise and what came of it; reached is None when this run cannot tell."""
-
-    name: str
-    found: str
-    wanted: str
-    reached: bool | None
-
-
-def p(values: Sequence[float], share: float) -> float:
-    """The value that so large a share lies below."""
-    return sorted(values)[int(share * (len(values) - 1))]
 
 
 def of_well(run: Run) -> list[Sent]:
@@ -62,26 +42,21 @@ def of_well(run: Run) -> list[Sent]:
 
 
 def brownout_p99_s(run: Run) -> float:
-    """At the carriers without a fault while another one is ill: see WINDOW_S."""
+    """At the carriers without a fault while another one is ill."""
     begins, ends = run.plan.slow[0], run.plan.failing[1]
-    windows: dict[int, list[float]] = {}
-    for one in of_well(run):
-        if begins <= one.at_s < ends:
-            windows.setdefault(int((one.at_s - begins) // WINDOW_S), []).append(one.took_s)
-    return statistics.median(p(values, 0.99) for values in windows.values())
+    return median_p99((one.at_s - begins, one.took_s) for one in of_well(run) if begins <= one.at_s < ends)[0]
 
 
 def late_p99_s(run: Run) -> float:
     """How late orders of the peak were sent."""
     begins, ends = run.plan.peak
-    return p([one.late_s for one in run.orders if begins <= one.at_s < ends], 0.99)
+    return percentile([one.late_s for one in run.orders if begins <= one.at_s < ends], 0.99)
 
 
 def quota_use(run: Run) -> tuple[float, float]:
     """From LEARN_S after the peak began to its end: the share of the quota that was used, and of calls refused."""
     begins, ends = run.plan.peak
-    learned = [s for s in run.samples if min(begins + LEARN_S, (begins + ends) / 2) <= s.at_s <= ends]
-    first, last = learned[0], learned[-1]
+    first, last = between(run.samples, min(begins + LEARN_S, (begins + ends) / 2), ends)
     calls, refused = last.calls - first.calls, last.refused - first.refused
     return (calls - refused) / (last.at_s - first.at_s) / run.plan.quota_per_s, refused / max(calls, 1)
 
@@ -135,7 +110,7 @@ def facts(run: Run) -> dict[str, object]:
     """A run in figures."""
     begins, ends = run.plan.peak
     peak = [one for one in run.orders if begins <= one.at_s < ends]
-    first, last = _between(run.samples, begins, ends)
+    first, last = between(run.samples, begins, ends)
     return {
         "orders": len(run.orders),
         "ended": Counter(one.code or one.state for one in run.orders),
@@ -143,21 +118,16 @@ def facts(run: Run) -> dict[str, object]:
         "moved_on": sum(one.attempts > 1 for one in run.orders),
         "drained_s": round(run.drained_s, 1),
         "late_p99_ms": round(late_p99_s(run) * 1e3, 1),
-        "p50_ms": round(p([one.took_s for one in peak], 0.5) * 1e3, 1),
-        "p99_ms": round(p([one.took_s for one in peak], 0.99) * 1e3, 1),
-        "others_p50_ms": round(p([one.took_s for one in of_well(run)], 0.5) * 1e3, 1),
-        "others_p99_ms": round(p([one.took_s for one in of_well(run)], 0.99) * 1e3, 1),
+        "p50_ms": round(percentile([one.took_s for one in peak], 0.5) * 1e3, 1),
+        "p99_ms": round(percentile([one.took_s for one in peak], 0.99) * 1e3, 1),
+        "others_p50_ms": round(percentile([one.took_s for one in of_well(run)], 0.5) * 1e3, 1),
+        "others_p99_ms": round(percentile([one.took_s for one in of_well(run)], 0.99) * 1e3, 1),
         "others_brownout_p99_ms": round(brownout_p99_s(run) * 1e3, 1),
         "engine_cores": round((last.cpu_s - first.cpu_s) / (last.at_s - first.at_s), 2),
         "rest_mib": round(run.rest_mib),
         "peak_mib": round(max(sample.rss_mib for sample in run.samples)),
         "ledgers": run.ledgers,
     }
-
-
-def _between(samples: Sequence[Sample], begins: float, ends: float) -> tuple[Sample, Sample]:
-    inside = [sample for sample in samples if begins <= sample.at_s <= ends]
-    return inside[0], inside[-1]
 
 
 async def rehearse(plan: Plan) -> tuple[Run, Run]:

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.measure import percentile
 from benchmarks.peak import BROWN, QUOTA, Plan, Run
 
 BLUE, GREEN, ORANGE, RED, GREY = "#1f5fa8", "#2e8b57", "#d9822b", "#c0392b", "#8a8f98"
@@ -80,14 +81,16 @@ def _rate(axes: Axes, run: Run) -> None:
 
 
 def _latency(axes: Axes, well: Run, hard: Run) -> None:
-    from benchmarks.double11 import of_well, p
+    from benchmarks.double11 import of_well
 
     for label, run, colour in (("without faults", well, GREY), ("with faults", hard, BLUE)):
         windows: dict[int, list[float]] = {}
         for one in of_well(run):
             windows.setdefault(int(one.at_s // LATENCY_WINDOW_S), []).append(one.took_s * 1e3)
         moments = [(window + 0.5) * LATENCY_WINDOW_S for window in sorted(windows)]
-        axes.plot(moments, [p(windows[w], 0.99) for w in sorted(windows)], color=colour, label=label, linewidth=1.6)
+        axes.plot(
+            moments, [percentile(windows[w], 0.99) for w in sorted(windows)], color=colour, label=label, linewidth=1.6
+        )
     axes.set_ylabel("p99, ms")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * 1.25)

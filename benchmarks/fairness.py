@@ -35,9 +35,10 @@ import msgspec
 import uvloop
 from google.protobuf.message import Message
 
-from benchmarks.booking import order
 from benchmarks.ghz import GET_IT, Ghz, find
+from benchmarks.measure import percentile
 from benchmarks.open_load import sleep_until
+from benchmarks.orders import only, order
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc, track_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -72,16 +73,9 @@ class Told(msgspec.Struct):
     seconds: list[float] = msgspec.field(default_factory=list)
     codes: Counter[str] = msgspec.field(default_factory=Counter)
 
-    def at(self, part: float) -> float:
+    def at(self, share: float) -> float:
         """A percentile of those that were served, in seconds."""
-        ordered = sorted(self.seconds)
-        return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else float("nan")
-
-
-def only(carrier: str, wanted: core_pb2.Order) -> core_pb2.Order:
-    """An order that one carrier may take."""
-    wanted.routing.allowed_carriers.append(carrier)
-    return wanted
+        return percentile(self.seconds, share)
 
 
 def elsewhere(count: int) -> list[pb.CreateOrderRequest]:
@@ -153,6 +147,8 @@ async def play(
     await slow(sandbox, latency_s)
     await asyncio.sleep(QUIET_S)  # whatever the measurement left behind
     alone = await shop.go_on(seconds)
+    if not alone.seconds:
+        raise SystemExit(f"the shop was not served when it was alone: {dict(alone.codes)}")
     async with flooding(ghz, sandbox.server, flood, rate, SETTLE_S + 2 * seconds):
         at_first = await shop.go_on(SETTLE_S)
         beside = await shop.go_on(seconds)

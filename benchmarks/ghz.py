@@ -19,7 +19,8 @@ import statistics
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 from google.protobuf.proto import serialize_length_prefixed
 
-from benchmarks import booking, tracks
+from benchmarks import tracks
+from benchmarks.bare_process import bare_echo, bare_pipeline
+from benchmarks.measure import cpu_s
+from benchmarks.orders import order
 from benchmarks.pushes import booked, ingest, pushes
 from crossdock.v1 import order_service_pb2, track_service_pb2, track_service_pb2_grpc
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -143,9 +147,9 @@ class Ghz:
 
     async def run(self, load: Load, target: Target, count: int, *, rate: float = 0.0) -> Figures:
         """`count` calls, all served."""
-        before = booking.cpu_s(target.pid)
+        before = cpu_s(target.pid)
         report = await self.report(await self.start(target.address, load.method, load.requests(count), rate=rate))
-        cpu = booking.cpu_s(target.pid) - before
+        cpu = cpu_s(target.pid) - before
         if report["statusCodeDistribution"] != {"OK": count}:
             raise SystemExit(f"{load.name} at {target.name}: not all served: {report['statusCodeDistribution']}")
         latency = {row["percentage"]: row["latency"] / 1e6 for row in report["latencyDistribution"]}
@@ -172,54 +176,35 @@ async def measure(ghz: Ghz, load: Load, count: int, rounds: int) -> dict[str, Fi
 def creations(count: int) -> list[Message]:
     """Orders nobody sent before."""
     run = uuid.uuid4().hex
-    return [order_service_pb2.CreateOrderRequest(order=booking.order(run, index)) for index in range(count)]
+    return [order_service_pb2.CreateOrderRequest(order=order(run, index)) for index in range(count)]
 
 
-async def loads(sandbox: Sandbox, folder: Path, started: list[asyncio.subprocess.Process]) -> list[Load]:
-    """Both loads with their servers; what was started is put into `started`."""
+@asynccontextmanager
+async def loads(sandbox: Sandbox, folder: Path) -> AsyncIterator[list[Load]]:
+    """Both loads, while the bare servers run."""
     numbers = await booked(sandbox.server, PARCELS)
     await ingest(int(sandbox.http.rpartition(":")[2]), sandbox.engine_pid, pushes(numbers))
     async with grpc.aio.insecure_channel(sandbox.server) as channel:
         answer = await track_service_pb2_grpc.TrackServiceStub(channel).GetTrack(tracks.question("zto", numbers[0]))
-    engine = Target("engine", sandbox.server, sandbox.engine_pid)
-    address, pipeline = await booking.start_bare(sandbox, folder)
-    started.append(pipeline)
-    port, echo = await tracks.start_bare(answer)
-    started.append(echo)
 
     def questions(count: int) -> list[Message]:
         return [tracks.question("zto", numbers[index % PARCELS]) for index in range(count)]
 
-    service = "crossdock.v1."
-    return [
-        Load(
-            "CreateOrder",
-            f"{service}OrderService.CreateOrder",
-            creations,
-            (Target("bare", address, pipeline.pid), engine),
-        ),
-        Load(
-            "GetTrack",
-            f"{service}TrackService.GetTrack",
-            questions,
-            (Target("bare", f"127.0.0.1:{port}", echo.pid), engine),
-        ),
-    ]
+    engine = Target("engine", sandbox.server, sandbox.engine_pid)
+    async with bare_pipeline(sandbox, folder) as pipeline, bare_echo(answer) as echo:
+        bare = [Target("bare", one.address, one.pid) for one in (pipeline, echo)]
+        yield [
+            Load("CreateOrder", "crossdock.v1.OrderService.CreateOrder", creations, (bare[0], engine)),
+            Load("GetTrack", "crossdock.v1.TrackService.GetTrack", questions, (bare[1], engine)),
+        ]
 
 
 async def run(program: str, count: int, rounds: int) -> dict[str, dict[str, Figures]]:
     """Start all, load each in turn."""
-    started: list[asyncio.subprocess.Process] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        async with running_sandbox(folder / "engine") as sandbox:
-            try:
-                found = await loads(sandbox, folder, started)
-                return {load.name: await measure(Ghz(program, folder), load, count, rounds) for load in found}
-            finally:
-                for process in started:
-                    process.kill()
-                    await process.wait()
+        async with running_sandbox(folder / "engine") as sandbox, loads(sandbox, folder) as found:
+            return {load.name: await measure(Ghz(program, folder), load, count, rounds) for load in found}
 
 
 def main() -> int:

@@ -21,7 +21,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
-from benchmarks.booking import order
+from benchmarks.open_load import connections
+from benchmarks.orders import order
 from benchmarks.pushes import Push
 from benchmarks.sender import Sender
 from crossdock.v1 import label_service_pb2, order_service_pb2, track_service_pb2
@@ -58,7 +59,6 @@ class Call(msgspec.Struct):
     """How one call ended. `code` is "OK", a gRPC status or "REFUSED" for RESOURCE_EXHAUSTED with a RetryInfo."""
 
     kind: str
-    due_s: float
     late_s: float
     took_s: float
     code: str
@@ -79,11 +79,7 @@ class Caller:
         self._stubs: dict[str, list[Callable[..., Awaitable[bytes]]]] = {}
 
     async def __aenter__(self) -> Caller:
-        options = (("grpc.use_local_subchannel_pool", 1),)
-        channels = [
-            await self._stack.enter_async_context(grpc.aio.insecure_channel(self._server, options=options))
-            for _ in range(CONNECTIONS)
-        ]
+        channels = await self._stack.enter_async_context(connections(self._server, CONNECTIONS))
         await asyncio.gather(*[channel.channel_ready() for channel in channels])
         self._stubs = {k.name: [c.unary_unary(f"/{k.method}") for c in channels] for k in KINDS if k.method}
         self._sender = await self._stack.enter_async_context(Sender(self._http_port))
@@ -112,7 +108,7 @@ class Caller:
             code = "DEADLINE_EXCEEDED"
         except grpc.aio.AioRpcError as error:
             code = _refusal(error)
-        return Call(kind, due_s, started_s - due_s, time.perf_counter() - started_s, code)
+        return Call(kind, started_s - due_s, time.perf_counter() - started_s, code)
 
     async def _push(self, request: bytes) -> None:
         try:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
+import httpx
 import msgspec
 
+from benchmarks.metrics import Metrics, scrape
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox
 
 pb = order_service_pb2
@@ -35,6 +39,7 @@ class Due(msgspec.Struct):
 
 
 One = TypeVar("One", bound=Due)
+Seen = TypeVar("Seen")
 
 
 async def sleep_until(at: float) -> None:
@@ -45,13 +50,20 @@ async def sleep_until(at: float) -> None:
 
 
 @asynccontextmanager
-async def connected(server: str, count: int) -> AsyncIterator[list[Stub]]:
+async def connections(server: str, count: int) -> AsyncIterator[list[grpc.aio.Channel]]:
     """`count` connections of their own: one lets no more than 128 calls through at once."""
     apart = (("grpc.use_local_subchannel_pool", 1),)
     async with AsyncExitStack() as stack:
         channels = [grpc.aio.insecure_channel(server, options=apart) for _ in range(count)]
         for channel in channels:
             await stack.enter_async_context(channel)
+        yield channels
+
+
+@asynccontextmanager
+async def connected(server: str, count: int) -> AsyncIterator[list[Stub]]:
+    """Such connections for orders."""
+    async with connections(server, count) as channels:
         yield [order_service_pb2_grpc.OrderServiceStub(channel) for channel in channels]
 
 
@@ -81,6 +93,31 @@ async def send(
             await sleep_until(started + one.at_s)
             one.late_s = time.perf_counter() - started - one.at_s
             group.create_task(create(stubs[index % len(stubs)], one, make(index, one)))
+
+
+async def misbehave(sandbox: Sandbox, planned: Iterable[tuple[float, str, Faults]], started: float) -> None:
+    """Make each simulator behave so from its second of the run on."""
+    for at_s, name, faults in planned:
+        await sleep_until(started + at_s)
+        await sandbox.simulators[name].set_faults(faults)
+
+
+async def sample(
+    sandbox: Sandbox,
+    carrier: str,
+    samples: list[Seen],
+    started: float,
+    *,
+    every_s: float,
+    read: Callable[[float, Metrics, dict[str, Any]], Seen],
+) -> None:
+    """Until cancelled: add what `read` makes of the second of the run, the engine's metrics, a simulator's counts."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for turn in itertools.count():
+            await sleep_until(started + turn * every_s)
+            metrics = await scrape(http, sandbox)
+            stats = (await http.get(f"{sandbox.simulators[carrier].control_url}/stats")).json()
+            samples.append(read(time.perf_counter() - started, metrics, stats))
 
 
 def doubled(sandbox: Sandbox) -> int:

@@ -27,14 +27,14 @@ from typing import Any
 import msgspec
 import uvloop
 
-from benchmarks.double11 import LATE_S, VERDICTS, Goal, p
+from benchmarks.goals import LATE_S, VERDICTS, Goal
+from benchmarks.measure import between, percentile
 from benchmarks.outage_run import ALONE, EITHER, KINDS, SICK, Plan, Run, play
 from benchmarks.outage_seen import (
     GOODPUT_SHARE,
     MINUTE_S,
     SETTLE_S,
     back_s,
-    between,
     books,
     calls_in,
     first_attempts,
@@ -116,7 +116,7 @@ def _taken_over(run: Run) -> Goal:
     name = f"{'due' if run.plan.kind == 'full' else 'breaker-open'} to booked at the backup"
     if not took:
         return Goal(name, "nobody", wanted, None)
-    p99 = p(took, 0.99)
+    p99 = percentile(took, 0.99)
     return Goal(name, f"p99 {p99:.2f} s of {len(took)}", wanted, p99 <= TAKEN_OVER_S)
 
 

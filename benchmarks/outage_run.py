@@ -8,6 +8,7 @@ by WELL alone. `outage` plays it once a kind and judges.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
 import uuid
@@ -15,14 +16,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
-from benchmarks.booking import cpu_s, order
-from benchmarks.open_load import Due, Stub, connected, send, sleep_until
+from benchmarks.measure import cpu_s
+from benchmarks.metrics import Metrics, values
+from benchmarks.open_load import Due, Stub, connected, misbehave, sample, send
+from benchmarks.orders import order
 from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Entry, Faults
-from engine.cli.sandbox import Sandbox, running_sandbox
+from engine.cli.sandbox import running_sandbox
 
 pb = order_service_pb2
 SICK, WELL = "sf", "zto"
@@ -85,23 +87,22 @@ class Plan(msgspec.Struct, frozen=True):
                 return
             yield at_s, group
 
-    def faults(self) -> list[tuple[float, Faults]]:
+    def faults(self) -> list[tuple[float, str, Faults]]:
         """When SICK begins to behave how."""
         begins, ends = self.outage
         well = Faults(
             operations=("book",), latency_s=LATENCY_S, latency_jitter_s=LATENCY_S / 2, quota_per_s=self.capacity_per_s
         )
-        if self.kind == "error":
-            return [(0.0, well), (begins, Faults(latency_s=LATENCY_S, error_share=1.0)), (ends, well)]
-        if self.kind == "silence":
-            return [(0.0, well), (begins, Faults(silence_share=1.0)), (ends, well)]
-        if self.kind == "full":
-            return [(0.0, well), (begins, msgspec.structs.replace(well, refuse_bookings=True)), (ends, well)]
-        if self.kind == "down":
-            return [(0.0, well), (begins, Faults(down=True)), (ends, well)]
-        turns = int(self.outage_s / FLAP_S)
-        flaps = [(begins + turn * FLAP_S, well if turn % 2 else Faults(down=True)) for turn in range(turns)]
-        return [(0.0, well), *flaps, (ends, well)]
+        ill = {
+            "down": Faults(down=True),
+            "error": Faults(latency_s=LATENCY_S, error_share=1.0),
+            "silence": Faults(silence_share=1.0),
+            "full": msgspec.structs.replace(well, refuse_bookings=True),
+            "flapping": Faults(down=True),
+        }[self.kind]
+        turns = int(self.outage_s / FLAP_S) if self.kind == "flapping" else 1
+        flaps = [(begins + turn * FLAP_S, SICK, well if turn % 2 else ill) for turn in range(turns)]
+        return [(0.0, SICK, well), *flaps, (ends, SICK, well)]
 
 
 class Sent(Due):
@@ -153,7 +154,6 @@ class Sample(msgspec.Struct, frozen=True):
     breaker: int
     opened: int
     in_flight: int
-    waiting: int
     cpu_s: float
 
 
@@ -175,15 +175,16 @@ async def play(folder: Path, plan: Plan) -> Run:
         running_sandbox(folder, carriers=(SICK, WELL)) as sandbox,
         connected(sandbox.server, CONNECTIONS) as stubs,
     ):
-        await sandbox.simulators[SICK].set_faults(plan.faults()[0][1])
+        await sandbox.simulators[SICK].set_faults(plan.faults()[0][2])
         await sandbox.simulators[WELL].set_faults(
             Faults(operations=("book",), latency_s=LATENCY_S, latency_jitter_s=LATENCY_S / 2)
         )
         samples: list[Sample] = []
+        read = functools.partial(_read, sandbox.engine_pid)
         started, wall_s = time.perf_counter() + 0.5, time.time() + 0.5
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_sample(sandbox, started, samples))
-            group.create_task(_misbehave(sandbox, plan, started))
+            watching = group.create_task(sample(sandbox, SICK, samples, started, every_s=SAMPLE_S, read=read))
+            group.create_task(misbehave(sandbox, plan.faults()[1:], started))
             orders = await _send(stubs, plan, started)
             drained_s = await _drain(stubs[0], plan.drain_s)
             watching.cancel()
@@ -223,12 +224,6 @@ async def _drain(stub: Stub, drain_s: float) -> float:
     return time.perf_counter() - started
 
 
-async def _misbehave(sandbox: Sandbox, plan: Plan, started: float) -> None:
-    for at_s, faults in plan.faults()[1:]:
-        await sleep_until(started + at_s)
-        await sandbox.simulators[SICK].set_faults(faults)
-
-
 async def _facts(stub: Stub, wall_s: float) -> list[Fact]:
     facts: list[Fact] = []
     token = ""
@@ -254,33 +249,18 @@ def _attempt(row: core_pb2.Attempt, wall_s: float) -> Attempt:
     return Attempt(row.carrier, state, "sent nothing" not in row.cause, start_s, end_s)
 
 
-async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> None:
-    simulator = sandbox.simulators[SICK]
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for turn in itertools.count():
-            await sleep_until(started + turn * SAMPLE_S)
-            metrics = (await client.get(f"{sandbox.http}/metrics")).text
-            stats = (await client.get(f"{simulator.control_url}/stats")).json()
-            samples.append(_read(time.perf_counter() - started, metrics, stats, cpu_s(sandbox.engine_pid)))
+def _read(pid: int, at_s: float, metrics: Metrics, stats: dict[str, Any]) -> Sample:
+    def total(name: str, **labels: str) -> int:
+        return int(sum(values(metrics, f"crossdock_{name}", account=f"{SICK}-sandbox", **labels)))
 
-
-def _read(at_s: float, metrics: str, stats: dict[str, Any], used_s: float) -> Sample:
-    mine = [line for line in metrics.splitlines() if f'account="{SICK}-sandbox"' in line]
-
-    def total(name: str, label: str) -> int:
-        wanted = (line for line in mine if line.startswith(f"crossdock_{name}{{") and label in line)
-        return int(sum(float(line.rpartition(" ")[2]) for line in wanted))
-
-    lane = 'operation_class="BOOKING"'
     return Sample(
         at_s,
         sum(int(stats["calls"].get(operation, 0)) for operation in BOOKING_OPERATIONS),
         int(stats["calls"].get("book", 0)),
         int(stats["busy"]),
-        sum(total("carrier_calls_total", f'operation="{operation}"') for operation in BOOKING_OPERATIONS),
-        total("breaker_state", lane),
-        total("breaker_changes_total", f'{lane},state="OPEN"'),
-        total("carrier_calls_in_flight", lane),
-        total("lane_queue_depth", lane),
-        used_s,
+        sum(total("carrier_calls_total", operation=operation) for operation in BOOKING_OPERATIONS),
+        total("breaker_state", operation_class="BOOKING"),
+        total("breaker_changes_total", operation_class="BOOKING", state="OPEN"),
+        total("carrier_calls_in_flight", operation_class="BOOKING"),
+        cpu_s(pid),
     )

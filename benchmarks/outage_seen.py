@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from benchmarks.double11 import WINDOW_S, p
-from benchmarks.outage_run import ALONE, EITHER, ELSEWHERE, SICK, WELL, Attempt, Booked, Run, Sample
+from benchmarks.measure import WINDOW_S, between, median_p99, percentile
+from benchmarks.outage_run import ALONE, EITHER, ELSEWHERE, SICK, WELL, Attempt, Booked, Run
 
 GOODPUT_SHARE = 0.95
 MINUTE_S = 60.0
@@ -18,12 +17,6 @@ FRESH_S = 2.0
 SWITCH_S = 600.0
 SETTLE_S = 5.0
 """The first seconds of a run are left out: connections are made, plug-ins called for the first time."""
-
-
-def between(samples: Sequence[Sample], begins_s: float, ends_s: float) -> tuple[Sample, Sample]:
-    """The samples nearest to both moments, from inside."""
-    inside = [sample for sample in samples if begins_s <= sample.at_s <= ends_s]
-    return inside[0], inside[-1]
 
 
 def calls_in(run: Run, begins_s: float, ends_s: float) -> int:
@@ -143,14 +136,11 @@ def books(run: Run) -> dict[str, int]:
 
 
 def others_p99_s(run: Run, begins_s: float, ends_s: float) -> tuple[float, int]:
-    """Of orders for WELL alone: the p99 of each window, and of those the median (see double11); how many windows."""
-    windows: dict[int, list[float]] = {}
-    for one in run.orders:
-        if one.group == ELSEWHERE and begins_s <= one.at_s < ends_s:
-            windows.setdefault(int((one.at_s - begins_s) // WINDOW_S), []).append(one.took_s)
-    return statistics.median(p(values, 0.99) for values in windows.values()), len(windows)
+    """Of orders for WELL alone: the median of all windows' p99, and how many windows."""
+    due = (one for one in run.orders if one.group == ELSEWHERE and begins_s <= one.at_s < ends_s)
+    return median_p99((one.at_s - begins_s, one.took_s) for one in due)
 
 
 def late_p99_s(run: Run) -> float:
     """How late orders were sent."""
-    return p([one.late_s for one in run.orders if one.at_s >= SETTLE_S], 0.99)
+    return percentile([one.late_s for one in run.orders if one.at_s >= SETTLE_S], 0.99)

@@ -28,8 +28,10 @@ import httpx
 import msgspec
 import uvloop
 
-from benchmarks.booking import cpu_s, order
+from benchmarks.measure import cpu_s, percentile, rss_mib
+from benchmarks.metrics import Metrics, scrape, values
 from benchmarks.mix import DEADLINE_S, KINDS, Call, Caller, closed_loop, open_loop
+from benchmarks.orders import order
 from benchmarks.pushes import booked, pushes
 from crossdock.v1 import order_service_pb2, order_service_pb2_grpc
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -76,10 +78,9 @@ class Step(msgspec.Struct, frozen=True):
         return self.refused.get(kind, 0) / max(self.offered.get(kind, 0), 1)
 
 
-def at(values: Sequence[float], part: float) -> float:
-    """A percentile in milliseconds, 0 without values."""
-    ordered = sorted(values)
-    return round(ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1e3, 1) if ordered else 0.0
+def percentile_ms(seconds: Sequence[float], share: float) -> float:
+    """A percentile in milliseconds."""
+    return round(percentile(seconds, share) * 1e3, 1)
 
 
 class Engine:
@@ -92,18 +93,15 @@ class Engine:
 
     def resident_mib(self) -> float:
         """Memory in use now."""
-        pages = int(Path(f"/proc/{self._sandbox.engine_pid}/statm").read_text().split()[1])
-        return pages * 4096 / 2**20
+        return rss_mib(self._sandbox.engine_pid)
 
     def cpu_s(self) -> float:
         """Processor time used so far."""
         return cpu_s(self._sandbox.engine_pid)
 
-    async def metrics(self) -> dict[str, float]:
-        """Every series by its name with labels."""
-        text = (await self._http.get(f"{self._sandbox.http}/metrics")).text
-        rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in rows}
+    async def metrics(self) -> Metrics:
+        """What it counts now."""
+        return await scrape(self._http, self._sandbox)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -122,7 +120,7 @@ class Engine:
             looking.cancel()
 
 
-def refusals_p99_ms(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+def refusals_p99_ms(before: Metrics, after: Metrics) -> float:
     """The upper bound of the bucket that holds the 99th of a hundred refusals."""
     prefix = 'crossdock_grpc_refusal_duration_seconds_bucket{le="'
     rows = [(n.removeprefix(prefix)[:-2], v - before.get(n, 0)) for n, v in after.items() if n.startswith(prefix)]
@@ -149,7 +147,9 @@ def step_of(times: float, seconds: float, calls: Sequence[Call], here_ms: float,
         return dict(Counter(call.kind for call in calls if (call.code in codes) != others))
 
     served, refused = ("OK", "FAILED_PRECONDITION"), ("REFUSED",)  # a cancelled order has no label: an answer
-    took = {k.name: at([c.took_s for c in calls if c.kind == k.name and c.code in served], 0.99) for k in KINDS}
+    took = {
+        k.name: percentile_ms([c.took_s for c in calls if c.kind == k.name and c.code in served], 0.99) for k in KINDS
+    }
     refusing = [call.took_s for call in calls if call.code in refused]
     return Step(
         times=times,
@@ -159,11 +159,11 @@ def step_of(times: float, seconds: float, calls: Sequence[Call], here_ms: float,
         refused=count(*refused),
         lost=count(*served, *refused, others=True),
         p99_ms=took,
-        refused_ms=(at(refusing, 0.5), at(refusing, 0.99)),
+        refused_ms=(percentile_ms(refusing, 0.5), percentile_ms(refusing, 0.99)),
         refused_here_p99_ms=here_ms,
         grew_mib=round(grew_mib, 1),
         cpu=round(cpu, 2),
-        late_p99_ms=at([call.late_s for call in calls], 0.99),
+        late_p99_ms=percentile_ms([call.late_s for call in calls], 0.99),
     )
 
 
@@ -174,8 +174,8 @@ async def back_after_s(engine: Engine, caller: Caller, rate: float) -> float:
     try:
         while (passed_s := time.perf_counter() - began) < BACK_WITHIN_S:
             metrics = await engine.metrics()
-            pressed = sum(v for name, v in metrics.items() if name.startswith("crossdock_brownout_pressure"))
-            if not pressed + metrics.get("crossdock_brownout_level", 0.0):
+            given_up = ("crossdock_brownout_pressure", "crossdock_brownout_level")
+            if not any(sum(values(metrics, name)) for name in given_up):
                 break
             await asyncio.sleep(0.25)
     finally:

@@ -7,17 +7,19 @@ get twice as many as each of the others, has a hidden quota. `double11` runs it 
 from __future__ import annotations
 
 import asyncio
-import os
+import functools
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import httpx
 import msgspec
 
-from benchmarks.booking import cpu_s, order
-from benchmarks.open_load import Due, Stub, connected, doubled, send, sleep_until
+from benchmarks.measure import cpu_s, rss_mib
+from benchmarks.metrics import Metrics, values
+from benchmarks.open_load import Due, Stub, connected, doubled, misbehave, sample, send
+from benchmarks.orders import order
 from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -30,7 +32,6 @@ SLOWER = 10
 ERROR_SHARE = 0.5
 DEADLINE_S = 30.0
 A_CONNECTION = 100
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -122,10 +123,11 @@ async def play(folder: Path, plan: Plan) -> Run:
             await simulator.set_faults(_faults())
         rest_mib = rss_mib(sandbox.engine_pid)
         samples: list[Sample] = []
+        read = functools.partial(_read, sandbox.engine_pid)
         started = time.perf_counter() + 0.5
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_sample(sandbox, started, samples))
-            misbehaving = group.create_task(_misbehave(sandbox, plan, started))
+            watching = group.create_task(sample(sandbox, QUOTA, samples, started, every_s=1.0, read=read))
+            misbehaving = group.create_task(misbehave(sandbox, plan.faults(), started))
             orders = await _send(stubs, plan, started)
             await misbehaving
             drained_s = await _drain(stubs[0], orders, plan.drain_s)
@@ -185,32 +187,13 @@ async def _drain(stub: Stub, orders: Sequence[Sent], drain_s: float) -> float:
     return time.perf_counter() - started
 
 
-async def _misbehave(sandbox: Sandbox, plan: Plan, started: float) -> None:
-    for at, name, faults in plan.faults():
-        await sleep_until(started + at)
-        await sandbox.simulators[name].set_faults(faults)
-
-
-async def _sample(sandbox: Sandbox, started: float, samples: list[Sample]) -> None:
-    pid, wanted = sandbox.engine_pid, ("lane_rate_per_second{", f'account="{QUOTA}-sandbox"', 'operation="book"')
-    async with httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            await sleep_until(started + len(samples))
-            metrics = (await client.get(f"{sandbox.http}/metrics")).text.splitlines()
-            rates = [line for line in metrics if all(part in line for part in wanted)]
-            stats = await sandbox.simulators[QUOTA].stats()
-            samples.append(
-                Sample(
-                    time.perf_counter() - started,
-                    rss_mib(pid),
-                    cpu_s(pid),
-                    float(rates[0].rpartition(" ")[2]) if rates else None,
-                    int(stats["calls"].get("book", 0)),
-                    int(stats["busy"]),
-                )
-            )
-
-
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
+def _read(pid: int, at_s: float, metrics: Metrics, stats: dict[str, Any]) -> Sample:
+    rates = values(metrics, "crossdock_lane_rate_per_second", account=f"{QUOTA}-sandbox", operation="book")
+    return Sample(
+        at_s,
+        rss_mib(pid),
+        cpu_s(pid),
+        rates[0] if rates else None,
+        int(stats["calls"].get("book", 0)),
+        int(stats["busy"]),
+    )

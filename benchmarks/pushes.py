@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,11 +24,12 @@ import grpc
 import msgspec
 import uvloop
 
-from benchmarks.booking import cpu_s, order, over
+from benchmarks.bare_process import bare_ingress
+from benchmarks.measure import cpu_s, medians, over, percentile
+from benchmarks.open_load import sleep_until
+from benchmarks.orders import only, order, stream
 from benchmarks.sender import Sender, post
 from crossdock.v1 import (
-    core_pb2,
-    order_service_pb2,
     order_service_pb2_grpc,
     track_service_pb2,
     track_service_pb2_grpc,
@@ -69,27 +68,16 @@ class Latency(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Latency:
         """From single measurements."""
-        ordered = sorted(seconds)
-        count = len(ordered)
-        at = [ordered[count // 2], ordered[count * 99 // 100], ordered[-1]]
-        return cls(count, *(round(value * 1e3, 2) for value in at))
+        at = [percentile(seconds, 0.5), percentile(seconds, 0.99), max(seconds)]
+        return cls(len(seconds), *(round(value * 1e3, 2) for value in at))
 
 
 async def booked(server: str, count: int) -> list[str]:
     """Waybill numbers of `count` parcels that the engine booked at 中通 and follows."""
-    pb = order_service_pb2
     run = uuid.uuid4().hex
-
-    async def requests() -> AsyncIterator[pb.StreamCreateOrdersRequest]:
-        for index in range(count):
-            wanted = order(run, index)
-            wanted.routing.CopyFrom(core_pb2.Routing(allowed_carriers=["zto"]))
-            yield pb.StreamCreateOrdersRequest(index=index, order=wanted)
-
     async with grpc.aio.insecure_channel(server) as channel:
         orders = order_service_pb2_grpc.OrderServiceStub(channel)
-        placed = [answer.result.created.order async for answer in orders.StreamCreateOrders(requests())]
-        assert all(one.state == core_pb2.Order.STATE_BOOKED for one in placed), "every order has a waybill"
+        placed = await stream(orders, (only("zto", order(run, index)) for index in range(count)))
         tracks = track_service_pb2_grpc.TrackServiceStub(channel)
         for start in range(0, count, 500):
             # The question by order opens the track at once.
@@ -160,8 +148,7 @@ async def delivery(sandbox: Sandbox, made: Sequence[Push], rate: float) -> tuple
             for index, (push, request) in enumerate(zip(made, requests, strict=True)):
                 at = started + index / rate
                 due[push.waybill_number, int(push.time.timestamp())] = at
-                if (wait_s := at - time.perf_counter()) > 0:
-                    await asyncio.sleep(wait_s)
+                await sleep_until(at)
                 group.create_task(one(request, at))
         async with asyncio.timeout(30):
             await listening
@@ -175,23 +162,18 @@ async def run(count: int, rounds: int, rate: float, seconds: float) -> dict[str,
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         async with running_sandbox(folder / "engine") as sandbox:
-            bare_port, bare = await _start_bare(folder / "bare.db")
-            try:
+            async with bare_ingress(folder) as bare:
                 for _ in range(rounds):
                     made = pushes(await booked(sandbox.server, count // EVENTS))
-                    rows["bare"].append(await ingest(bare_port, bare.pid, made))
+                    rows["bare"].append(await ingest(bare.port, bare.pid, made))
                     rows["engine"].append(await ingest(_port(sandbox), sandbox.engine_pid, made))
-            finally:
-                bare.kill()
-                await bare.wait()
             made = pushes(await booked(sandbox.server, int(rate * seconds) // EVENTS))
             acknowledged, heard = await delivery(sandbox, made, rate)
-    medians = {name: {key: statistics.median(r[key] for r in r_) for key in r_[0]} for name, r_ in rows.items()}
     return {
         "ratio": over(rows["engine"], rows["bare"]),
         "delivered_p99_ms": heard.p99_ms,
         "benchmark": "pushes",
-        "rows": medians,
+        "rows": medians(rows),
         "rate_per_s": rate,
         "acknowledged": msgspec.to_builtins(acknowledged),
         "delivered": msgspec.to_builtins(heard),
@@ -200,20 +182,6 @@ async def run(count: int, rounds: int, rate: float, seconds: float) -> dict[str,
 
 def _port(sandbox: Sandbox) -> int:
     return int(sandbox.http.rpartition(":")[2])
-
-
-async def _start_bare(db: Path) -> tuple[int, asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.bare_pushes",
-        "--db",
-        str(db),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    return json.loads(await process.stdout.readline())["http_port"], process
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ import msgspec
 import uuid_utils
 import uvloop
 
-from benchmarks.booking import order, stream
+from benchmarks.measure import percentile, rss_mib
 from benchmarks.open_load import doubled, sleep_until
-from benchmarks.peak import rss_mib
+from benchmarks.orders import order, preferring, stream
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
 from engine.api.convert.orders import read_draft
 from engine.cli.sandbox import CARRIERS, Sandbox, running_sandbox
@@ -90,8 +91,7 @@ async def fill(path: Path, count: int) -> float:
 async def leave(store: SqliteStore, run: str, number: int, epoch: int, now: datetime) -> None:
     """One order as it stood when the engine died."""
     in_doubt = number % IN_DOUBT_EACH == 0
-    asked = order(run, number)
-    asked.routing.preferred_carriers.append(CARRIERS[number % len(CARRIERS)])
+    asked = preferring(CARRIERS[number % len(CARRIERS)], order(run, number))
     record = OrderRecord(
         order_id=str(uuid_utils.uuid7()),
         tenant=TENANT,
@@ -166,6 +166,12 @@ async def start(sandbox: Sandbox, seconds: float) -> Found:
     return found
 
 
+def orders(count: int) -> Iterator[core_pb2.Order]:
+    """So many that nobody sent before."""
+    run = uuid.uuid4().hex
+    return (order(run, index) for index in range(count))
+
+
 async def run(count: int, seconds: float) -> dict[str, Any]:
     """Everything, once."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -173,9 +179,9 @@ async def run(count: int, seconds: float) -> dict[str, Any]:
             rest_mib = rss_mib(sandbox.engine_pid)
             async with grpc.aio.insecure_channel(sandbox.server) as channel:
                 stub = order_service_pb2_grpc.OrderServiceStub(channel)
-                await stream(stub, uuid.uuid4().hex, 200)
+                await stream(stub, orders(200))
                 begun = time.perf_counter()
-                await stream(stub, uuid.uuid4().hex, NORMAL_ORDERS)
+                await stream(stub, orders(NORMAL_ORDERS))
                 normal_per_s = NORMAL_ORDERS / (time.perf_counter() - begun)
             worked_mib = rss_mib(sandbox.engine_pid)
             sandbox.kill_engine()
@@ -197,7 +203,6 @@ def told(
     ]
     goodput = max(rate for _, rate in rates) / normal_per_s
     back_s = next((at for at, rate in rates if rate >= GOAL_GOODPUT * normal_per_s), None)
-    took = sorted(found.took_s)
     kib = max(0.0, max(found.rss_mib) - worked_mib) * 1024 / count
     return {
         "goodput": round(goodput, 2),
@@ -210,8 +215,8 @@ def told(
         "back_s": back_s and round(back_s, 1),
         "normal_per_s": round(normal_per_s, 1),
         "booked": found.booked_at[-1][1],
-        "new_p50_s": round(took[len(took) // 2], 2),
-        "new_p99_s": round(took[len(took) * 99 // 100], 2),
+        "new_p50_s": round(percentile(found.took_s, 0.5), 2),
+        "new_p99_s": round(percentile(found.took_s, 0.99), 2),
         "new_codes": dict(found.codes),
         "doubled": twice,
         "rest_mib": round(rest_mib, 1),

@@ -15,40 +15,27 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import uvloop
 
-from benchmarks.booking import cpu_s, order
+from benchmarks import orders
+from benchmarks.measure import cpu_s
 from benchmarks.open_load import doubled
-from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
+from crossdock.v1 import order_service_pb2_grpc
 from engine.cli.sandbox import CARRIERS, Sandbox, running_sandbox
 
-pb = order_service_pb2
 WARM_UP = 200
 
 
 async def book(target: str, count: int) -> dict[str, str]:
     """Send `count` orders through one stream; waybill number -> carrier of each."""
     run = uuid.uuid4().hex
-
-    async def requests() -> AsyncIterator[pb.StreamCreateOrdersRequest]:
-        for index in range(count):
-            asked = order(run, index)
-            asked.routing.preferred_carriers.append(CARRIERS[index % len(CARRIERS)])
-            yield pb.StreamCreateOrdersRequest(index=index, order=asked)
-
-    booked: dict[str, str] = {}
+    wanted = (orders.preferring(CARRIERS[index % len(CARRIERS)], orders.order(run, index)) for index in range(count))
     async with grpc.aio.insecure_channel(target) as channel:
-        stub = order_service_pb2_grpc.OrderServiceStub(channel)
-        async for answer in stub.StreamCreateOrders(requests()):
-            made = answer.result.created.order
-            if made.state != core_pb2.Order.STATE_BOOKED:
-                raise SystemExit(f"order {answer.index} was not booked: {answer.result}")
-            booked[made.booking.waybill_number] = made.booking.carrier
-    return booked
+        made = await orders.stream(order_service_pb2_grpc.OrderServiceStub(channel), wanted)
+    return {one.booking.waybill_number: one.booking.carrier for one in made}
 
 
 def check(sandbox: Sandbox, booked: dict[str, str], count: int) -> None:

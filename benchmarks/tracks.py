@@ -14,12 +14,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -27,7 +24,9 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 
 from benchmarks import bulk
-from benchmarks.booking import cpu_s, over
+from benchmarks.bare_process import bare_echo
+from benchmarks.measure import cpu_s, medians, over
+from benchmarks.open_load import connections
 from benchmarks.pushes import booked, ingest, pushes
 from crossdock.v1 import track_service_pb2, track_service_pb2_grpc
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -59,14 +58,13 @@ async def ask(target: str, requests: Sequence[pb.GetTrackRequest], in_flight: in
     async def work(channel: grpc.aio.Channel) -> None:
         stub = track_service_pb2_grpc.TrackServiceStub(channel)
         for request in pending:
-            await stub.GetTrack(request, timeout=60)
+            try:
+                await stub.GetTrack(request, timeout=60)
+            except grpc.aio.AioRpcError as error:
+                raise SystemExit(f"a question was not answered: {error.code().name}, {error.details()}") from None
 
-    async with AsyncExitStack() as stack:
-        apart = (("grpc.use_local_subchannel_pool", 1),)
-        count = -(-in_flight // A_CONNECTION)
-        channels = [grpc.aio.insecure_channel(target, options=apart) for _ in range(count)]
-        for channel in channels:
-            await stack.enter_async_context(channel)
+    count = -(-in_flight // A_CONNECTION)
+    async with connections(target, count) as channels:
         await asyncio.gather(*[work(channels[index % count]) for index in range(in_flight)])
 
 
@@ -87,16 +85,11 @@ async def reads(sandbox: Sandbox, count: int, rounds: int) -> tuple[float, dict[
         answer = await track_service_pb2_grpc.TrackServiceStub(channel).GetTrack(question("zto", numbers[0]))
     requests = [question("zto", numbers[index % PARCELS]) for index in range(count)]
     rows: dict[str, list[dict[str, float]]] = {"bare": [], "engine": []}
-    port, bare = await start_bare(answer)
-    try:
+    async with bare_echo(answer) as bare:
         for _ in range(rounds):
-            rows["bare"].append(await read(f"127.0.0.1:{port}", bare.pid, requests))
+            rows["bare"].append(await read(bare.address, bare.pid, requests))
             rows["engine"].append(await read(sandbox.server, sandbox.engine_pid, requests))
-    finally:
-        bare.kill()
-        await bare.wait()
-    medians = {name: {key: statistics.median(r[key] for r in r_) for key in r_[0]} for name, r_ in rows.items()}
-    return over(rows["engine"], rows["bare"]), medians, answer.ByteSize()
+    return over(rows["engine"], rows["bare"]), medians(rows), answer.ByteSize()
 
 
 async def crowd(
@@ -148,16 +141,6 @@ async def run(count: int, rounds: int, crowd_size: int, numbers: int) -> dict[st
 async def _asked(sandbox: Sandbox, carrier: str) -> int:
     stats = await sandbox.simulators[carrier].stats()
     return int(stats["calls"].get("track", 0))
-
-
-async def start_bare(answer: pb.GetTrackResponse) -> tuple[int, asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.bare_tracks", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(answer.SerializeToString().hex().encode() + b"\n")
-    return json.loads(await process.stdout.readline())["grpc_port"], process
 
 
 def main() -> None:

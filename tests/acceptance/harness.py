@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import grpc
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from crossdock.v1 import (
     core_pb2,
@@ -165,15 +166,10 @@ class World:
         await eventually(quiet, within_s)
 
     async def metric(self, name: str, **labels: str) -> float:
-        """A metric's value on /metrics, summed over all labels not given."""
+        """A metric's value on /metrics now; see `total`."""
         async with httpx.AsyncClient(trust_env=False) as http:
             text = (await http.get(f"{self.sandbox.http}/metrics")).raise_for_status().text
-        return sum(
-            float(line.rpartition(" ")[2])
-            for line in text.splitlines()
-            if line.startswith((f"{name}{{", f"{name} "))
-            and all(f'{key}="{value}"' in line for key, value in labels.items())
-        )
+        return total(text, name, **labels)
 
     async def evidence(self) -> Evidence:
         """What everybody says now. The engine must be up; ask when it is at rest."""
@@ -284,6 +280,16 @@ def seen_event(message: pb.WatchOrdersResponse) -> SeenEvent:
         event.order_id,
         core_pb2.Order.State.Name(event.state).removeprefix("STATE_"),
         event.waybill_number,
+    )
+
+
+def total(page: str, name: str, **labels: str) -> float:
+    """A metric's value on a page of /metrics, summed over all labels not given; 0 when it is not there."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from tests.acceptance.harness import World
+from tests.acceptance.harness import World, total
 
 PERIOD_S = 2.0
 WARM_S = 20.0
@@ -60,7 +60,7 @@ async def watch_life(w: World, samples: list[Sample]) -> None:
 async def _look(w: World, http: httpx.AsyncClient, born_s: float) -> Sample | None:
     proc = Path(f"/proc/{w.sandbox.engine_pid}")
     try:
-        text = (await http.get(f"{w.sandbox.http}/metrics", timeout=30.0)).text
+        page = (await http.get(f"{w.sandbox.http}/metrics", timeout=30.0)).text
         anonymous_mib = _anonymous_mib((proc / "status").read_text())
         descriptors = len(os.listdir(proc / "fd"))
         threads = len(os.listdir(proc / "task"))
@@ -68,8 +68,8 @@ async def _look(w: World, http: httpx.AsyncClient, born_s: float) -> Sample | No
         return None
     if not anonymous_mib:
         return None  # killed, and not yet taken off the list
-    tasks = next((line for line in text.splitlines() if line.startswith("crossdock_tasks ")), "x 0")
-    return Sample(time.monotonic() - born_s, anonymous_mib, descriptors, threads, int(float(tasks.rpartition(" ")[2])))
+    tasks = int(total(page, "crossdock_tasks"))
+    return Sample(time.monotonic() - born_s, anonymous_mib, descriptors, threads, tasks)
 
 
 def _anonymous_mib(status: str) -> float:
