@@ -77,6 +77,10 @@ class Booker:
         """Orders with a running worker."""
         return len(self._active)
 
+    def active_ids(self) -> frozenset[str]:
+        """The orders that have a worker: to claim them again would take the places of others."""
+        return frozenset(self._active)
+
     def start(
         self,
         loaded: LoadedOrder,

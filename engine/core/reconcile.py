@@ -41,7 +41,7 @@ async def reconcile(store: Store, booker: Booker, clock: Clock, on_error: Callab
         room = AT_ONCE - booker.background_count
         if room > 0:
             try:
-                claimed = await store.claim_due(clock.now(), epoch=booker.epoch, limit=room)
+                claimed = await store.claim_due(clock.now(), epoch=booker.epoch, limit=room, skip=booker.active_ids())
                 if claimed:
                     crash_point("lease_taken")
                 for loaded in claimed:

@@ -164,14 +164,16 @@ class MemoryStore(MemoryReturns):
         )
         return [self._load(order_id) for order_id in found[: max(limit, 0)]]
 
-    async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
+    async def claim_due(
+        self, now: datetime, *, epoch: int, limit: int, skip: Collection[str] = ()
+    ) -> list[LoadedOrder]:
         """Take over and return due orders, oldest first."""
         await self._turn()
         now_us = to_us(now, "now")
         due = []
         for order in self._orders.values():
             time_us = due_us(order)
-            if time_us is None:
+            if time_us is None or order.order_id in skip:
                 continue
             if order.lease_epoch < epoch or (order.lease_epoch == epoch and time_us <= now_us):
                 due.append((time_us, order.order_id))

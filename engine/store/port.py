@@ -143,12 +143,15 @@ class Store(TrackStore, ReturnStore, Protocol):
         """Orders by ascending order_id, those greater than `after` ("" = from the start)."""
         ...
 
-    async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
-        """Take over (set lease_epoch to `epoch`) and return due orders, oldest due_time first.
+    async def claim_due(
+        self, now: datetime, *, epoch: int, limit: int, skip: Collection[str] = ()
+    ) -> list[LoadedOrder]:
+        """Take over (set lease_epoch to `epoch`) and return due orders, oldest due_time first, without those of `skip`.
 
         Orders that this epoch holds are due when due_time <= now. Those of an older epoch are due
         whatever their due_time, and unfinished ones (ACCEPTED, BOOKING, CANCELLING) even without
         one: the engine that held them is gone. A later epoch's are left alone. Versions stay.
+        An order that cannot be read is told in the log and looked at again in an hour; it holds up no other.
         """
         ...
 

@@ -8,12 +8,13 @@ import random
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from crossdock_sdk import Address, Contact, Parcel, Party
 from engine.core.policy.records import (
@@ -30,6 +31,7 @@ from engine.core.policy.records import (
 from engine.store.codec import AesGcmCodec
 from engine.store.port import Idempotency, StoreError, StoreUnsafe
 from engine.store.sqlite import SqliteStore
+from tests.fakes import rows
 
 pytestmark = pytest.mark.anyio
 
@@ -292,3 +294,27 @@ async def test_log_stays_bounded_under_load(tmp_path: Path) -> None:
     await store.aclose()
 
     assert log_bytes < 12_000_000
+
+
+async def test_an_order_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog: Any) -> None:
+    """The others are taken up; it is told in the log and looked at again in an hour, not five times a second."""
+    path = tmp_path / "orders.db"
+    store = await SqliteStore.open(path)
+    epoch = await store.next_epoch()
+    for reference in ("A1", "A2", "A3"):
+        order = rows.loaded(due_time=NOW).order
+        order = replace(order, order_id=f"o-{reference}", draft=rows.draft(reference=reference), lease_epoch=epoch)
+        await store.accept(order, (), (), Idempotency(reference, b"x"))
+    await store.aclose()
+    with apsw.Connection(str(path)) as db:
+        db.execute("UPDATE orders SET draft = x'00' WHERE reference = 'A1'")
+    db.close()
+    store = await SqliteStore.open(path)
+    try:
+        claimed = await store.claim_due(NOW, epoch=epoch, limit=256)
+        again = await store.claim_due(NOW + timedelta(minutes=59), epoch=epoch, limit=256)
+    finally:
+        await store.aclose()
+
+    assert [c.order.order_id for c in claimed] == [c.order.order_id for c in again] == ["o-A2", "o-A3"]
+    assert caplog.text.count("o-A1") == 2  # named and, in the reason, as the row

@@ -116,6 +116,9 @@ SELECT max(lease_epoch) FROM orders WHERE due_us IS NOT NULL AND lease_epoch < ?
 -- name: take_order
 UPDATE orders SET lease_epoch = ?2 WHERE order_id = ?1;
 
+-- name: put_off
+UPDATE orders SET due_us = ?2 WHERE order_id = ?1;
+
 -- name: events_after
 SELECT sequence, body FROM events WHERE tenant = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3;
 

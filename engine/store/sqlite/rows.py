@@ -146,6 +146,17 @@ class Rows:
         for _, same_order in groupby(rows, key=itemgetter(0)):
             yield self._read_order(list(same_order))
 
+    def read_what_can_be(self, rows: Iterable[Sequence[Any]]) -> tuple[list[LoadedOrder], dict[str, StoreError]]:
+        """As `read_orders`, and why what cannot be read cannot, by order id."""
+        orders: list[LoadedOrder] = []
+        broken: dict[str, StoreError] = {}
+        for order_id, same_order in groupby(rows, key=itemgetter(0)):
+            try:
+                orders.append(self._read_order(list(same_order)))
+            except StoreError as error:
+                broken[order_id] = error
+        return orders, broken
+
     def read_attempt(self, order_id: str, number: int, tenant: str, sealed: bytes) -> AttemptRecord:
         """One attempt out of a row of its own."""
         row_id = f"{order_id}/{number}"

@@ -7,6 +7,7 @@ Reads by key run in the event loop's thread (microseconds, indexed), long ones i
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
@@ -51,6 +52,9 @@ from engine.store.sqlite.tracks import KNOWN_TRACKS, SqliteTracks
 from engine.store.sqlite.writer import Writer, end_process
 
 ID_MARGIN_US = 60_000_000
+BROKEN_AGAIN_US = 3_600_000_000
+"""An order that cannot be read is looked at once an hour: a backup may have been restored meanwhile."""
+_log = logging.getLogger("crossdock.store")
 _CODEC_CHECK = b"crossdock codec check"
 
 
@@ -190,11 +194,19 @@ class SqliteStore(SqliteTracks, SqliteReturns):
             found = await self._reads.long(SQL.list_orders, row)
         return list(self._rows.read_orders(found))
 
-    async def claim_due(self, now: datetime, *, epoch: int, limit: int) -> list[LoadedOrder]:
-        """Take over and return due orders, oldest first."""
-        now_us = to_us(now, "now")
-        found = await self._writer.run(lambda tx: writes.claim_due(tx, now_us, epoch, max(limit, 0)))
-        return list(self._rows.read_orders(found))
+    async def claim_due(
+        self, now: datetime, *, epoch: int, limit: int, skip: Collection[str] = ()
+    ) -> list[LoadedOrder]:
+        """Take over and return due orders, oldest first; one that cannot be read holds up no other."""
+        now_us, skipped = to_us(now, "now"), frozenset(skip)
+        found = await self._writer.run(lambda tx: writes.claim_due(tx, now_us, epoch, max(limit, 0), skipped))
+        claimed, broken = self._rows.read_what_can_be(found)
+        if broken:
+            later_us = now_us + BROKEN_AGAIN_US
+            for order_id, error in broken.items():
+                _log.error("store: order %s is left out: %s", order_id, error)
+            await self._writer.run(lambda tx: writes.put_off(tx, tuple(broken), later_us))
+        return claimed
 
     async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
         """Events of a tenant with a greater sequence, ascending."""

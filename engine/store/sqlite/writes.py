@@ -138,27 +138,34 @@ def step_track(tx: Transaction, track: TrackRecord, row: Row) -> None:
         raise Stale(stale_track_text(track, found[0][0]) if found else missing_track_text(track))
 
 
-def claim_due(tx: Transaction, now_us: int, epoch: int, limit: int) -> list[Any]:
-    """Rows of the orders taken over, oldest due first.
+def claim_due(tx: Transaction, now_us: int, epoch: int, limit: int, skip: frozenset[str]) -> list[Any]:
+    """Rows of the orders taken over, oldest due first, without those of `skip`.
 
     Each older epoch is asked by itself, as the index orders by epoch first; there are few of them.
     """
-    due: list[tuple[int, str, str]] = tx.run(SQL.due_of_epoch, (epoch, now_us, limit))
+    asked = limit + len(skip)
+    due: list[tuple[int, str, str]] = tx.run(SQL.due_of_epoch, (epoch, now_us, asked))
     older = tx.run(SQL.epoch_before, (epoch,))[0][0]
     taken: set[str] = set()
     while older is not None:
         # 2**63 - 1: whatever its due time, the engine that would have kept it is gone.
-        found = tx.run(SQL.due_of_epoch, (older, (1 << 63) - 1, limit))
+        found = tx.run(SQL.due_of_epoch, (older, (1 << 63) - 1, asked))
         taken.update(order_id for _, order_id, _ in found)
         due += found
         older = tx.run(SQL.epoch_before, (older,))[0][0]
-    due.sort()
+    due = sorted(each for each in due if each[1] not in skip)
     rows: list[Any] = []
     for _, order_id, tenant in due[:limit]:
         if order_id in taken:
             tx.run(SQL.take_order, (order_id, epoch))
         rows += tx.run(SQL.get_order, (order_id, tenant))
     return rows
+
+
+def put_off(tx: Transaction, order_ids: Sequence[str], due_us: int) -> None:
+    """Let orders be due then; nothing else of them changes."""
+    for order_id in order_ids:
+        tx.run(SQL.put_off, (order_id, due_us))
 
 
 def purge_keys(tx: Transaction, after_rowid: int, before_us: int) -> tuple[int, int | None]:

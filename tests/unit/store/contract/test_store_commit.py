@@ -174,6 +174,17 @@ async def test_claim_takes_over_whatever_older_engines_left(store: Any, make: An
     assert [c.order.order_id for c in again] == ["o3"]
 
 
+async def test_claim_passes_over_what_is_in_work(store: Any, make: Any) -> None:
+    """Orders that have a worker take no places from others that are due."""
+    for order_id, seconds in (("o1", 1), ("o2", 2), ("o3", 3)):
+        await make.accepted(store, order_id, due_time=make.now + timedelta(seconds=seconds))
+    await make.accepted(store, "o4", lease_epoch=0)
+
+    claimed = await store.claim_due(make.now + timedelta(seconds=10), epoch=1, limit=1, skip={"o1", "o2", "o4"})
+
+    assert [c.order.order_id for c in claimed] == ["o3"]
+
+
 async def test_claim_leaves_a_later_engine_alone(store: Any, make: Any) -> None:
     """An engine that was paused and lost its orders cannot claim them back."""
     await make.accepted(store, "o1", lease_epoch=2)
