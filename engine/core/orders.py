@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from crossdock_sdk import Address, Contact, Manifest, Party
 from engine.clock import Clock
 from engine.core.booker import Booker
+from engine.core.commits import SAFETY_S, SETTLED
 from engine.core.errors import (
     KeyReused,
     NoEligibleCarrier,
@@ -39,7 +40,6 @@ from engine.core.policy.records import (
 from engine.core.policy.routing import Considered, blamed_field
 from engine.core.policy.validation import check_order
 from engine.core.router import Router, eligible
-from engine.core.steps import SAFETY_S, SETTLED
 from engine.crash import crash_point
 from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store, StoreError
 
@@ -203,7 +203,7 @@ class Orders:
         if loaded.order.state is OrderState.FAILED or stuck:
             raise OrderNotCancellable(loaded.order)
         now = self._clock.now()
-        loaded = await self._booker.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
+        loaded = await self._booker.commits.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
         ends = self._clock.monotonic() + deadline_s
         while (left_s := ends - self._clock.monotonic()) > 0:
             self._booker.start(loaded, deadline_s=left_s)
