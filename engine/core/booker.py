@@ -3,7 +3,7 @@
 Rules of this file
 - One worker an order. Whoever cannot wait any longer leaves; the worker goes on.
 - After a crash the same rows bring `reconcile` to the same place.
-- What a step is, and what it does, stands in `core.policy.booking` and `core.steps`.
+- Which moves there are stands in `core.policy.booking`, what each does in `core.steps`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ WORKER_RETRY_S = 10.0
 SETTLED = FINAL_STATES | {OrderState.NEEDS_REVIEW}
 
 Outcome: TypeAlias = tuple[LoadedOrder, bool]
-"""The rows after a step, and whether the worker goes on."""
+"""The rows after a move, and whether the worker goes on."""
 
 
 class BookingObserver(Protocol):

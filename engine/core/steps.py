@@ -1,4 +1,4 @@
-"""Carries out one decision about an order: asks the carrier, commits what came of it, tells the observer.
+"""Carries out one move of an order: asks the carrier, commits what came of it, tells the observer.
 
 Rules of this file
 - An attempt's row is durable before its first byte goes out.
@@ -58,16 +58,16 @@ class Steps:
         self._standings = standings
 
     async def next(self, loaded: LoadedOrder, ends: float) -> Outcome:
-        """One decision carried out. `ends`: monotonic deadline of whoever waits for the order."""
+        """One move carried out. `ends`: monotonic deadline of whoever waits for the order."""
         now = self._clock.now()
         candidates = self._candidates(loaded)
         standing = self._standing(loaded, candidates, ends)
-        step = policy.decide(loaded, candidates, self._facts, standing, self._rules, now)
-        match step:
+        move = policy.next_move(loaded, candidates, self._facts, standing, self._rules, now)
+        match move:
             case policy.Try():
-                if step.attempt.number == 1:
-                    self._router.assigned(candidates, step.attempt.account_id)
-                return await self._try(loaded, step, ends, now), True
+                if move.attempt.number == 1:
+                    self._router.assigned(candidates, move.attempt.account_id)
+                return await self._try(loaded, move, ends, now), True
             case policy.Doubt(attempt):
                 cause = "the engine stopped before the carrier's answer was durable"
                 return await self._doubt(loaded, attempt, cause), True
@@ -124,9 +124,9 @@ class Steps:
             loaded, lambda rows: transitions.resolved(rows, attempt.number, found, name, proved, now)
         )
 
-    async def _try(self, loaded: LoadedOrder, step: policy.Try, ends: float, now: datetime) -> LoadedOrder:
+    async def _try(self, loaded: LoadedOrder, move: policy.Try, ends: float, now: datetime) -> LoadedOrder:
         crash_point("fallback_decided")
-        attempt = step.attempt
+        attempt = move.attempt
         previous = loaded.attempts[-1] if loaded.attempts else None
         safety = now + timedelta(seconds=SAFETY_S)
 
@@ -148,13 +148,13 @@ class Steps:
         if len(after.attempts) < attempt.number or after.attempts[-1] != attempt:
             self._standings.release(attempt)
             return after
-        if step.passed_over is not None:
-            self._observer.diverted(step.passed_over.carrier, attempt.carrier, step.why)
+        if move.passed_over is not None:
+            self._observer.diverted(move.passed_over.carrier, attempt.carrier, move.why)
         if previous is not None and previous.carrier != attempt.carrier:
             reason = previous.error_class or str(previous.state)
             self._observer.fell_back(previous.carrier, attempt.carrier, reason)
         crash_point("attempt_committed")
-        return await self.send(after, attempt, step.others, ends)
+        return await self.send(after, attempt, move.others, ends)
 
     async def _doubt(
         self, loaded: LoadedOrder, attempt: AttemptRecord, cause: str, error: object = None

@@ -233,7 +233,7 @@ BUGS: dict[str, Bug] = {
     ),
     "fall-back-from-unknown": Bug(
         "a booking in doubt goes to the next carrier",
-        "tests/unit/core/policy/test_booking_decide.py::test_a_doubt_is_resolved_before_anything_else",
+        "tests/unit/core/policy/test_booking_moves.py::test_a_doubt_is_resolved_before_anything_else",
         _fall_back_from_unknown,
     ),
     "dedupe-five-minutes": Bug(
