@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
@@ -11,7 +10,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from crossdock_sdk import Address, Contact, Manifest, Party
+from crossdock_sdk import Address, Contact, Party
 from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.commits import SAFETY_S, SETTLED
@@ -41,7 +40,7 @@ from engine.core.policy.routing import Considered, blamed_field
 from engine.core.policy.validation import check_order
 from engine.core.router import Router, eligible
 from engine.crash import crash_point
-from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store, StoreError
+from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store
 
 OVERLOAD_RETRY_S = 1.0
 _NOBODY = Party(Contact("", ""), Address())
@@ -140,15 +139,8 @@ class Orders:
         told = transitions.event(order, EventKind.ORDER_ACCEPTED, order.create_time, reason=reason)
         if attempt is None:
             return await self._store.accept(order, (), (told,), keys)
-        standings.reserve(attempt)
-        try:
+        with standings.reserved(attempt):
             accepted = await self._store.accept(order, (attempt,), (told,), keys)
-        except StoreError:
-            standings.release(attempt)
-            raise
-        except BaseException:
-            standings.arrived(attempt)  # it may be in the store all the same, and nobody will send it from here
-            raise
         if accepted.kind is not AcceptKind.CREATED:
             standings.release(attempt)
         return accepted
@@ -248,12 +240,7 @@ class Orders:
         )
         if choice is None:
             return order, None, None
-        facts: Callable[[str], policy.CarrierFacts] = self._facts
-        return order, policy.new_attempt(order, (), choice, facts, now), choice
-
-    def _facts(self, carrier: str) -> policy.CarrierFacts:
-        manifest: Manifest = self._router.manifests[carrier]
-        return policy.CarrierFacts(manifest.booking, "find" in manifest.operations)
+        return order, policy.new_attempt(order, (), choice, self._router.facts, now), choice
 
 
 def body_hash(draft: OrderDraft, *, from_warehouse: bool = False) -> bytes:

@@ -24,7 +24,7 @@ from engine.core.router import Router
 from engine.core.standing import Standings
 from engine.crash import crash_point
 from engine.outbound import LaneRefused, OutboundError
-from engine.store.port import Store, StoreError
+from engine.store.port import Store
 
 INLINE_WAIT_S = 1.0
 """Shorter waits are slept by the worker; longer ones are left to `reconcile`."""
@@ -62,7 +62,7 @@ class Steps:
         now = self._clock.now()
         candidates = self._candidates(loaded)
         standing = self._standing(loaded, candidates, ends)
-        move = policy.next_move(loaded, candidates, self._facts, standing, self._rules, now)
+        move = policy.next_move(loaded, candidates, self._router.facts, standing, self._rules, now)
         match move:
             case policy.Try():
                 if move.attempt.number == 1:
@@ -117,7 +117,7 @@ class Steps:
 
     async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime) -> LoadedOrder:
         """Apply what a look-up or a push found out about an unsettled attempt. `asked`: when it was asked."""
-        proved = policy.absence_is_proof(attempt, self._facts(attempt.carrier), asked)
+        proved = policy.absence_is_proof(attempt, self._router.facts(attempt.carrier), asked)
         name = self._router.service_name(attempt.carrier, attempt.service)
         now = self._clock.now()
         return await self._commits.apply(
@@ -136,15 +136,8 @@ class Steps:
                 return None
             return transitions.started(rows, attempt, now, safety)
 
-        self._standings.reserve(attempt)
-        try:
+        with self._standings.reserved(attempt):
             after = await self._commits.apply(loaded, make)
-        except StoreError:
-            self._standings.release(attempt)
-            raise
-        except BaseException:
-            self._standings.arrived(attempt)  # it may be in the store all the same, and nobody will send it from here
-            raise
         if len(after.attempts) < attempt.number or after.attempts[-1] != attempt:
             self._standings.release(attempt)
             return after
@@ -211,10 +204,6 @@ class Steps:
         if any(a.state in transitions.UNSETTLED or a.state is AttemptState.CONFIRMED for a in loaded.attempts):
             return []
         return self._router.lasting(loaded.order.draft)
-
-    def _facts(self, carrier: str) -> policy.CarrierFacts:
-        manifest = self._router.manifests[carrier]
-        return policy.CarrierFacts(manifest.booking, "find" in manifest.operations)
 
     def _standing(self, loaded: LoadedOrder, candidates: Sequence[policy.Candidate], ends: float) -> Standing:
         order = loaded.order
