@@ -138,7 +138,7 @@ class Booker:
             task.cancel()
 
     async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object) -> LoadedOrder:
-        """Apply what a push found out about an unsettled attempt."""
+        """Apply what a push found out about an attempt in doubt."""
         return await self._steps.resolve(loaded, attempt, found, self._clock.now())
 
     async def _run(self, loaded: LoadedOrder, fresh: AttemptRecord | None, others: int) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from engine.clock import Clock
 from engine.core.booked_tracks import BookedTracks
 from engine.core.capacity import Capacity
-from engine.core.policy.records import FINAL_STATES, AttemptRecord, AttemptState, LoadedOrder, OrderState
+from engine.core.policy.records import AT_REST, AttemptRecord, AttemptState, LoadedOrder
 from engine.core.policy.transitions import Step
 from engine.store.port import Change, Stale, Store, StoreError
 
@@ -25,7 +25,6 @@ SAFETY_S = 120.0
 """How far ahead an order in work is due again, should its worker vanish."""
 WORKER_RETRY_S = 10.0
 """Pause before an order whose worker died is taken up again: a defect must not become a busy loop."""
-SETTLED = FINAL_STATES | {OrderState.NEEDS_REVIEW}
 
 Outcome: TypeAlias = tuple[LoadedOrder, bool]
 """The rows after a move, and whether the worker goes on."""
@@ -100,7 +99,7 @@ class Commits:
         due = self._clock.now() + timedelta(seconds=WORKER_RETRY_S)
 
         def make(rows: LoadedOrder) -> Step | None:
-            rests = rows.order.state in SETTLED and rows.order.due_time is None
+            rests = rows.order.state in AT_REST and rows.order.due_time is None
             return None if rests else Step(replace(rows.order, due_time=due))
 
         with suppress(StoreError):
@@ -124,5 +123,5 @@ class Commits:
             ended = attempt.state not in (AttemptState.INTENT, AttemptState.VOIDED)
             if ended and attempt.state is not known.get(attempt.number):
                 self._observer.attempt_ended(attempt)
-        if after.order.state in SETTLED and after.order.state is not before.order.state:
+        if after.order.state in AT_REST and after.order.state is not before.order.state:
             self._observer.order_settled(after)

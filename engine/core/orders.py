@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from crossdock_sdk import Address, Contact, Party
 from engine.clock import Clock
 from engine.core.booker import Booker
-from engine.core.commits import SAFETY_S, SETTLED
+from engine.core.commits import SAFETY_S
 from engine.core.errors import (
     KeyReused,
     NoEligibleCarrier,
@@ -28,6 +28,7 @@ from engine.core.policy import transitions
 from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.diversion import Choice, choose
 from engine.core.policy.records import (
+    AT_REST,
     AttemptRecord,
     BackupPolicy,
     EventKind,
@@ -201,7 +202,7 @@ class Orders:
             self._booker.start(loaded, deadline_s=left_s)
             settled = await self._booker.settled(order_id, left_s)
             loaded = await self.get(tenant, order_id=order_id)
-            if settled is None or loaded.order.state in SETTLED or not loaded.order.cancel_requested:
+            if settled is None or loaded.order.state in AT_REST or not loaded.order.cancel_requested:
                 break
             due = loaded.order.due_time
             pause_s = (due - self._clock.now()).total_seconds() if due else 0.0
@@ -212,7 +213,7 @@ class Orders:
         return loaded
 
     async def _as_far_as_it_gets(self, loaded: LoadedOrder, timeout_s: float) -> LoadedOrder:
-        if loaded.order.state in SETTLED:
+        if loaded.order.state in AT_REST:
             return loaded
         settled = await self._booker.settled(loaded.order.order_id, timeout_s)
         if settled is not None:

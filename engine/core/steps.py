@@ -14,11 +14,11 @@ from crossdock_sdk import Booked, Cancelled, CarrierError, SideEffect
 from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S
 from engine.core.carrier_calls import CarrierCalls, is_final, is_refusal
-from engine.core.commits import SAFETY_S, SETTLED, BookingObserver, Commits, Outcome
+from engine.core.commits import SAFETY_S, BookingObserver, Commits, Outcome
 from engine.core.policy import booking as policy
 from engine.core.policy import transitions
 from engine.core.policy.diversion import Standing
-from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder, OrderState
+from engine.core.policy.records import AT_REST, MAY_HAVE_BOOKED, AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.transitions import Step
 from engine.core.router import Router
 from engine.core.standing import Standings
@@ -85,7 +85,7 @@ class Steps:
             case policy.Finish(state, last):
                 done = await self._commits.apply(loaded, lambda rows: _finished(loaded, rows, state, last, now))
                 return done, done.order.state is not state
-        if loaded.order.due_time is None or loaded.order.state not in SETTLED:
+        if loaded.order.due_time is None or loaded.order.state not in AT_REST:
             return loaded, False
         return await self._commits.rest_until(loaded, None)
 
@@ -116,7 +116,7 @@ class Steps:
         return after
 
     async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime) -> LoadedOrder:
-        """Apply what a look-up or a push found out about an unsettled attempt. `asked`: when it was asked."""
+        """Apply what a look-up or a push found out about an attempt in doubt. `asked`: when it was asked."""
         proved = policy.absence_is_proof(attempt, self._router.facts(attempt.carrier), asked)
         name = self._router.service_name(attempt.carrier, attempt.service)
         now = self._clock.now()
@@ -201,7 +201,7 @@ class Steps:
 
     def _candidates(self, loaded: LoadedOrder) -> list[policy.Candidate]:
         # Only a worker about to choose needs them; resolving an open attempt does not.
-        if any(a.state in transitions.UNSETTLED or a.state is AttemptState.CONFIRMED for a in loaded.attempts):
+        if any(a.state in MAY_HAVE_BOOKED for a in loaded.attempts):
             return []
         return self._router.lasting(loaded.order.draft)
 

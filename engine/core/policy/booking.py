@@ -21,6 +21,7 @@ from crossdock_sdk.manifest import BookingFacts
 from engine.core.policy.diversion import Choice, Hindrance, Standing, choose
 from engine.core.policy.records import (
     FINAL_STATES,
+    MAY_HAVE_BOOKED,
     AttemptRecord,
     AttemptState,
     BackupPolicy,
@@ -180,8 +181,7 @@ def rests(order: OrderRecord) -> bool:
 
 
 def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
-    unsettled = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.CONFIRMED)
-    return next((a for a in reversed(attempts) if a.state in unsettled), None)
+    return next((a for a in reversed(attempts) if a.state in MAY_HAVE_BOOKED), None)
 
 
 def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime) -> Move:

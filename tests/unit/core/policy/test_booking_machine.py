@@ -36,7 +36,7 @@ from engine.core.policy.booking import (
     next_move,
 )
 from engine.core.policy.diversion import Hindrance
-from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder, OrderState
+from engine.core.policy.records import IN_DOUBT, AttemptRecord, AttemptState, LoadedOrder, OrderState
 from engine.store.port import AcceptKind, Idempotency
 from engine.store.rules import KeyHolder, decide_accept
 from tests.fakes.ledger import Duplicate, Ledger
@@ -148,7 +148,7 @@ class Booking(RuleBasedStateMachine):
     def carriers_push(self) -> None:
         """Carriers that push tell the truth of their books."""
         for attempt in self.rows.attempts:
-            if attempt.state in transitions.UNSETTLED and self.facts[attempt.carrier].booking.confirmed_by_push:
+            if attempt.state in IN_DOUBT and self.facts[attempt.carrier].booking.confirmed_by_push:
                 found = self.truth(attempt)
                 if isinstance(found, Booked):
                     self.apply(transitions.resolved(self.rows, attempt.number, found, "", False, self.now))
