@@ -29,6 +29,7 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
+from engine.core.policy.references import reference_of
 from engine.core.policy.retry import backoff_s
 
 FALLS_BACK: dict[str, bool] = {
@@ -340,7 +341,7 @@ def new_attempt(
     """
     candidate = choice.candidate
     number = len(attempts) + 1
-    reference = f"{order.order_id.replace('-', '')}-{number}"
+    reference = reference_of(order.order_id, number)
     same = [a for a in attempts if a.account_id == candidate.account_id]
     if same:
         last = same[-1]
