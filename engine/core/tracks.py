@@ -24,6 +24,7 @@ from engine.core.errors import TrackNotFound
 from engine.core.policy import following, tracking
 from engine.core.policy.booking import COMES_BACK
 from engine.core.policy.brownout import Brownout, Level
+from engine.core.policy.track_identity import is_another_parcel
 from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
 from engine.outbound import Priority
@@ -165,7 +166,7 @@ class Tracks:
 
     async def _of_this_parcel(self, track: TrackRecord, events: Sequence[TrackEvent]) -> TrackRecord:
         """The track, or a new one when its number was used again for another parcel."""
-        if not all(tracking.is_another_parcel(track, event.time) for event in events):
+        if not all(is_another_parcel(track, event.time) for event in events):
             return track
         tail = track.phone_tail if not track.order_id else ""
         return await self._store.open_track(

@@ -19,8 +19,8 @@ import msgspec
 from msgspec.structs import replace
 
 from crossdock_sdk.tracking import TrackStatus
+from engine.core.policy.track_machine import TERMINAL
 from engine.core.policy.track_records import LoadedTrack, StallAlert, TrackNews, TrackRecord
-from engine.core.policy.tracking import TERMINAL
 
 NOTHING_KNOWN = "NOTHING_KNOWN"
 """How rules name a parcel that no event has given a status yet."""
