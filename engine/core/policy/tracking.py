@@ -15,7 +15,7 @@ import msgspec
 from crossdock_sdk.tracking import TrackEvent, TrackStatus
 from engine.core.policy.track_identity import fingerprint, life_starts, time_of
 from engine.core.policy.track_machine import Machine, Placed, TrackState, run
-from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackNews, TrackRecord, TrackSource
+from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackNews, TrackRecord, TrackSource, news_of
 
 
 class TrackStep(msgspec.Struct, frozen=True):
@@ -48,7 +48,8 @@ def absorb(
             placed.insert(bisect_left(placed, one), one)
             machine = run(placed)
         events.append(KeptEvent(fingerprint(one.event), one.event, now, source, mapping_version))
-        news.append(_tell(loaded.track, one.event, machine, before, source, now))
+        moved = machine.status is not before
+        news.append(news_of(loaded.track, source, machine.status, machine.milestone, moved, now, event=one.event))
     return TrackStep(_written(heard(loaded.track, source, now), machine.state()), tuple(events), tuple(news))
 
 
@@ -73,7 +74,8 @@ def follow_on(
         before, last = machine.status, event.time
         machine.take(event)
         events.append(KeptEvent(fingerprint(event), event, now, source, mapping_version))
-        news.append(_tell(track, event, machine, before, source, now))
+        moved = machine.status is not before
+        news.append(news_of(track, source, machine.status, machine.milestone, moved, now, event=event))
     return TrackStep(_written(heard(track, source, now), machine.state()), tuple(events), tuple(news))
 
 
@@ -101,29 +103,6 @@ def _new_ones(loaded: LoadedTrack, incoming: Sequence[TrackEvent], placed: Itera
         same_time.append(one)
         fresh.append(one)
     return fresh
-
-
-def _tell(
-    track: TrackRecord,
-    event: TrackEvent,
-    machine: Machine,
-    before: TrackStatus | None,
-    source: TrackSource,
-    now: datetime,
-) -> TrackNews:
-    return TrackNews(
-        tenant=track.tenant,
-        track_id=track.track_id,
-        carrier=track.carrier,
-        waybill_number=track.waybill_number,
-        order_id=track.order_id,
-        event=event,
-        source=source,
-        status=machine.status,
-        milestone=machine.milestone,
-        status_changed=machine.status is not before,
-        received_time=now,
-    )
 
 
 def _written(track: TrackRecord, state: TrackState) -> TrackRecord:
