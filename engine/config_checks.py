@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.core.policy.stalls import NOTHING_KNOWN, Since
-from engine.core.policy.tracking import NEXT, TERMINAL
+from engine.core.policy.track_machine import NEXT, TERMINAL
 
 if TYPE_CHECKING:
     from engine.config import Settings, TenantSettings

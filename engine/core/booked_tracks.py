@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
-import uuid_utils
 from msgspec.structs import replace
 
 from crossdock_sdk import Carrier
 from engine.clock import Clock
-from engine.core.policy import following, stalls
+from engine.core.new_tracks import new_track
+from engine.core.policy import following
 from engine.core.policy.records import BookingRecord, EventKind, LoadedOrder, OrderRecord
 from engine.core.policy.stalls import StallRule
 from engine.core.policy.track_records import TrackRecord
@@ -55,7 +55,7 @@ class BookedTracks:
         if EventKind.ORDER_BOOKED not in kinds:
             return NOTHING
         if rows.order.booking is None and not again:
-            return Beside(tuple([self._new(order, order.booking, number) for number in _numbers(order.booking)]))
+            return Beside(self._begun(order, order.booking, _numbers(order.booking)))
         return await self._looked_up(order, order.booking)
 
     async def _ended(self, tenant: str, booking: BookingRecord) -> Beside:
@@ -71,33 +71,36 @@ class BookedTracks:
         return Beside(tracks=tuple(ended))
 
     async def _looked_up(self, order: OrderRecord, booking: BookingRecord) -> Beside:
-        opened, tracks = [], []
+        unknown, tracks = [], []
         for number in _numbers(booking):
             known = await self._store.find_track(order.tenant, booking.carrier, number)
             if known is None or (known.track.retired and known.track.order_id != order.order_id):
-                opened.append(self._new(order, booking, number))
+                unknown.append(number)
             elif not known.track.order_id:
                 # Somebody asked by number before it was booked for us to know: that track is the order's.
                 tail = known.track.phone_tail or _phone_tail(order)
                 tracks.append(replace(known.track, order_id=order.order_id, phone_tail=tail))
-        return Beside(tuple(opened), tuple(tracks))
+        return Beside(self._begun(order, booking, unknown), tuple(tracks))
 
-    def _new(self, order: OrderRecord, booking: BookingRecord, number: str) -> TrackRecord:
-        now = self._clock.now()
-        track = TrackRecord(
-            track_id=str(uuid_utils.uuid7()),
-            tenant=order.tenant,
-            carrier=booking.carrier,
-            account_id=booking.account_id,
-            waybill_number=number,
-            first_seen_time=now,
-            order_id=order.order_id,
-            phone_tail=_phone_tail(order),
+    def _begun(self, order: OrderRecord, booking: BookingRecord, numbers: Sequence[str]) -> tuple[TrackRecord, ...]:
+        now, tail = self._clock.now(), _phone_tail(order)
+        can_be_asked = "track" in self._carriers[booking.carrier].manifest.operations
+        return tuple(
+            [
+                new_track(
+                    order.tenant,
+                    booking.carrier,
+                    booking.account_id,
+                    number,
+                    phone_tail=tail,
+                    now=now,
+                    stall_rules=self._stall_rules,
+                    can_be_asked=can_be_asked,
+                    order_id=order.order_id,
+                )
+                for number in numbers
+            ]
         )
-        track = stalls.opened(track, self._stall_rules)
-        if "track" not in self._carriers[booking.carrier].manifest.operations:
-            return track
-        return following.begin(track, now=now, asked_at_once=False)
 
 
 def _numbers(booking: BookingRecord) -> list[str]:

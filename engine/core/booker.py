@@ -3,25 +3,27 @@
 Rules of this file
 - One worker an order. Whoever cannot wait any longer leaves; the worker goes on.
 - After a crash the same rows bring `reconcile` to the same place.
-- What a step is, and what it does, stands in `core.policy.booking` and `core.steps`.
+- Which moves there are stands in `core.policy.booking`, what each does in `core.steps`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from crossdock_sdk import Carrier
 from engine.clock import Clock
+from engine.core.booked_tracks import BookedTracks
 from engine.core.calls import BACKGROUND_DEADLINE_S
+from engine.core.carrier_calls import CarrierCalls
+from engine.core.commits import BookingObserver, Commits
 from engine.core.policy import booking as policy
 from engine.core.policy.records import AttemptRecord, LoadedOrder
 from engine.core.policy.stalls import StallRule
-from engine.core.policy.transitions import Step
 from engine.core.router import Router
 from engine.core.standing import Standings
-from engine.core.steps import BookingObserver, Steps
+from engine.core.steps import Steps
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store
 
@@ -49,17 +51,23 @@ class Booker:
         self._group = group
         self.epoch = epoch
         self.standings = standings
+        self.commits = Commits(
+            store=store,
+            tracks=BookedTracks(store, carriers, clock, stall_rules),
+            capacity=standings.capacity,
+            clock=clock,
+            observer=observer,
+            epoch=epoch,
+        )
         self._steps = Steps(
             store=store,
-            outbound=outbound,
+            commits=self.commits,
+            calls=CarrierCalls(outbound, carriers, clock),
             router=router,
-            carriers=carriers,
             clock=clock,
             rules=rules,
-            stall_rules=stall_rules,
             observer=observer,
             standings=standings,
-            epoch=epoch,
         )
         self._active: dict[str, float] = {}  # order id -> monotonic deadline of whoever waits
         self._waiters: dict[str, list[asyncio.Future[LoadedOrder | None]]] = {}
@@ -133,12 +141,8 @@ class Booker:
         for task in self._running:
             task.cancel()
 
-    async def apply(self, loaded: LoadedOrder, make: Callable[[LoadedOrder], Step | None]) -> LoadedOrder:
-        """Commit what `make` says about the rows as they are; returns them as they are afterwards."""
-        return await self._steps.apply(loaded, make)
-
     async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object) -> LoadedOrder:
-        """Apply what a push found out about an unsettled attempt."""
+        """Apply what a push found out about an attempt in doubt."""
         return await self._steps.resolve(loaded, attempt, found, self._clock.now())
 
     async def _run(self, loaded: LoadedOrder, fresh: AttemptRecord | None, others: int) -> None:
@@ -151,7 +155,7 @@ class Booker:
                 loaded, goes_on = await self._steps.next(loaded, self._active[order_id])
         except Exception as error:  # the last line of one order's worker: the others must go on
             self._observer.worker_failed(order_id, error)
-            await self._steps.postpone(loaded)
+            await self.commits.postpone(loaded)
         finally:
             del self._active[order_id]
             for future in self._waiters.pop(order_id, ()):

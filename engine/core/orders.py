@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
@@ -11,9 +10,10 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from crossdock_sdk import Address, Contact, Manifest, Party
+from crossdock_sdk import Address, Contact, Party
 from engine.clock import Clock
 from engine.core.booker import Booker
+from engine.core.commits import SAFETY_S
 from engine.core.errors import (
     KeyReused,
     NoEligibleCarrier,
@@ -28,6 +28,7 @@ from engine.core.policy import transitions
 from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.diversion import Choice, choose
 from engine.core.policy.records import (
+    AT_REST,
     AttemptRecord,
     BackupPolicy,
     EventKind,
@@ -39,9 +40,8 @@ from engine.core.policy.records import (
 from engine.core.policy.routing import Considered, blamed_field
 from engine.core.policy.validation import check_order
 from engine.core.router import Router, eligible
-from engine.core.steps import SAFETY_S, SETTLED
 from engine.crash import crash_point
-from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store, StoreError
+from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store
 
 OVERLOAD_RETRY_S = 1.0
 _NOBODY = Party(Contact("", ""), Address())
@@ -140,15 +140,8 @@ class Orders:
         told = transitions.event(order, EventKind.ORDER_ACCEPTED, order.create_time, reason=reason)
         if attempt is None:
             return await self._store.accept(order, (), (told,), keys)
-        standings.reserve(attempt)
-        try:
+        with standings.reserved(attempt):
             accepted = await self._store.accept(order, (attempt,), (told,), keys)
-        except StoreError:
-            standings.release(attempt)
-            raise
-        except BaseException:
-            standings.arrived(attempt)  # it may be in the store all the same, and nobody will send it from here
-            raise
         if accepted.kind is not AcceptKind.CREATED:
             standings.release(attempt)
         return accepted
@@ -203,13 +196,13 @@ class Orders:
         if loaded.order.state is OrderState.FAILED or stuck:
             raise OrderNotCancellable(loaded.order)
         now = self._clock.now()
-        loaded = await self._booker.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
+        loaded = await self._booker.commits.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
         ends = self._clock.monotonic() + deadline_s
         while (left_s := ends - self._clock.monotonic()) > 0:
             self._booker.start(loaded, deadline_s=left_s)
             settled = await self._booker.settled(order_id, left_s)
             loaded = await self.get(tenant, order_id=order_id)
-            if settled is None or loaded.order.state in SETTLED or not loaded.order.cancel_requested:
+            if settled is None or loaded.order.state in AT_REST or not loaded.order.cancel_requested:
                 break
             due = loaded.order.due_time
             pause_s = (due - self._clock.now()).total_seconds() if due else 0.0
@@ -220,7 +213,7 @@ class Orders:
         return loaded
 
     async def _as_far_as_it_gets(self, loaded: LoadedOrder, timeout_s: float) -> LoadedOrder:
-        if loaded.order.state in SETTLED:
+        if loaded.order.state in AT_REST:
             return loaded
         settled = await self._booker.settled(loaded.order.order_id, timeout_s)
         if settled is not None:
@@ -248,12 +241,7 @@ class Orders:
         )
         if choice is None:
             return order, None, None
-        facts: Callable[[str], policy.CarrierFacts] = self._facts
-        return order, policy.new_attempt(order, (), choice, facts, now), choice
-
-    def _facts(self, carrier: str) -> policy.CarrierFacts:
-        manifest: Manifest = self._router.manifests[carrier]
-        return policy.CarrierFacts(manifest.booking, "find" in manifest.operations)
+        return order, policy.new_attempt(order, (), choice, self._router.facts, now), choice
 
 
 def body_hash(draft: OrderDraft, *, from_warehouse: bool = False) -> bytes:

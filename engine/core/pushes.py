@@ -32,9 +32,8 @@ from engine.core.booker import Booker
 from engine.core.calls import ask
 from engine.core.errors import PushNotGenuine
 from engine.core.poison import MOST_ENDS, Poison, mark_of
-from engine.core.policy.records import AttemptState, Event, EventKind, LoadedOrder
+from engine.core.policy.records import IN_DOUBT, AttemptState, Event, EventKind, LoadedOrder
 from engine.core.policy.track_records import DeadLetter
-from engine.core.policy.transitions import UNSETTLED
 from engine.core.tracks import Tracks
 from engine.crash import crash_point
 from engine.outbound import Priority
@@ -231,7 +230,7 @@ class Pushes:
     async def _settle(self, account: Account, loaded: LoadedOrder, found: Booked | Refused) -> None:
         ours = [a for a in loaded.attempts if a.account_id == account.account_id and a.reference == found.reference]
         # A reference may serve again after an absence: an attempt in doubt comes before one that was settled.
-        attempt = next((a for a in ours if a.state in UNSETTLED), None) or next(
+        attempt = next((a for a in ours if a.state in IN_DOUBT), None) or next(
             (a for a in ours if a.state is AttemptState.ABSENT), None
         )
         if attempt is None:

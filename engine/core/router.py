@@ -11,7 +11,7 @@ from typing import Protocol
 
 from crossdock_sdk import Lane, Manifest
 from engine.core.capacity import NOTHING, Capacity
-from engine.core.policy.booking import Candidate
+from engine.core.policy.booking import Candidate, CarrierFacts
 from engine.core.policy.records import OrderDraft
 from engine.core.policy.routing import (
     AccountFacts,
@@ -98,6 +98,11 @@ class Router:
         if self._live_prices:
             return await self.consider_live(draft, tenant=tenant, deadline_s=deadline_s)
         return self.consider(draft)
+
+    def facts(self, carrier: str) -> CarrierFacts:
+        """What a carrier offers for recovery."""
+        manifest = self.manifests[carrier]
+        return CarrierFacts(manifest.booking, "find" in manifest.operations)
 
     def service_name(self, candidate_carrier: str, service: str) -> str:
         """A product's name, its code when the manifest does not know it."""

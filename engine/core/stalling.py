@@ -57,10 +57,6 @@ class Stalls:
         self._clock = clock
         self._observer = observer
 
-    def opened(self, track: TrackRecord) -> TrackRecord:
-        """A track that begins, with its first check."""
-        return policy.opened(track, self.rules)
-
     async def commit(self, change: TrackChange, before: Sequence[KeptEvent]) -> TrackRecord:
         """Write a step of a track with what it does to the track's alerts. Raises Stale.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from types import TracebackType
 
 from engine.clock import Clock
 from engine.core.capacity import Capacity
@@ -16,6 +17,7 @@ from engine.core.policy.failback import FULL, draw
 from engine.core.policy.records import AttemptRecord
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
+from engine.store.port import StoreError
 
 
 class Standings:
@@ -37,8 +39,15 @@ class Standings:
         share_s = share_of_deadline_s(left_s, max(count - 1, 0))
         return partial(self._at, order_id, tenant, left_s, share_s, asked)
 
+    def reserved(self, attempt: AttemptRecord) -> Reserved:
+        """`with` this the attempt is written, to be sent afterwards: it holds a place in the lane, and of the day.
+
+        The place is kept when the store returns, whatever it did: `release` it when the attempt was not written.
+        """
+        return Reserved(self, attempt)
+
     def reserve(self, attempt: AttemptRecord) -> None:
-        """The attempt is about to be written, then sent: it holds a place in the lane, and of the account's day."""
+        """It is about to be written."""
         self.capacity.reserve(attempt)
         self._outbound.promise(attempt.account_id, "book")
 
@@ -69,3 +78,27 @@ class Standings:
         if found not in HARD and account_id in asked and not self._outbound.may_retry(account_id, "book"):
             return Hindrance.RETRY_BUDGET
         return found
+
+
+class Reserved:
+    """A place that an attempt holds while it is written. A failed write gives back what it proves free."""
+
+    __slots__ = ("_attempt", "_standings")
+
+    def __init__(self, standings: Standings, attempt: AttemptRecord) -> None:
+        self._standings = standings
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        self._standings.reserve(self._attempt)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, StoreError):
+            self._standings.release(self._attempt)
+        else:
+            # It may be in the store all the same, and nobody will send it from here.
+            self._standings.arrived(self._attempt)

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Protocol
 
 import msgspec
-import uuid_utils
 from msgspec.structs import replace
 
 from crossdock_sdk import Account, Carrier, CarrierError
@@ -21,9 +20,11 @@ from crossdock_sdk.tracking import Subscribed, Tracked, TrackEvent, TrackRequest
 from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.errors import TrackNotFound
+from engine.core.new_tracks import new_track
 from engine.core.policy import following, tracking
 from engine.core.policy.booking import COMES_BACK
 from engine.core.policy.brownout import Brownout, Level
+from engine.core.policy.track_identity import is_another_parcel
 from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
 from engine.outbound import Priority
@@ -165,11 +166,20 @@ class Tracks:
 
     async def _of_this_parcel(self, track: TrackRecord, events: Sequence[TrackEvent]) -> TrackRecord:
         """The track, or a new one when its number was used again for another parcel."""
-        if not all(tracking.is_another_parcel(track, event.time) for event in events):
+        if not all(is_another_parcel(track, event.time) for event in events):
             return track
         tail = track.phone_tail if not track.order_id else ""
         return await self._store.open_track(
-            self._new(track.tenant, track.carrier, track.account_id, track.waybill_number, tail)
+            new_track(
+                track.tenant,
+                track.carrier,
+                track.account_id,
+                track.waybill_number,
+                phone_tail=tail,
+                now=self._clock.now(),
+                stall_rules=self._stalls.rules,
+                can_be_asked=self.can_be_asked(track.carrier),
+            )
         )
 
     async def _hear(self, track: TrackRecord, events: Sequence[TrackEvent]) -> None:
@@ -315,26 +325,19 @@ class Tracks:
         number = (tenant, key.carrier, key.waybill_number)
         opening = self._opening.get(number)
         if opening is None:
-            track = self._new(tenant, key.carrier, account.account_id, key.waybill_number, key.phone_tail)
+            track = new_track(
+                tenant,
+                key.carrier,
+                account.account_id,
+                key.waybill_number,
+                phone_tail=key.phone_tail,
+                now=self._clock.now(),
+                stall_rules=self._stalls.rules,
+                can_be_asked=True,
+            )
             opening = self._opening[number] = asyncio.create_task(self._store.open_track(track))
             opening.add_done_callback(lambda _: self._opening.pop(number))
         return LoadedTrack(await asyncio.shield(opening))
-
-    def _new(self, tenant: str, carrier: str, account_id: str, number: str, phone_tail: str) -> TrackRecord:
-        now = self._clock.now()
-        track = TrackRecord(
-            track_id=str(uuid_utils.uuid7()),
-            tenant=tenant,
-            carrier=carrier,
-            account_id=account_id,
-            waybill_number=number,
-            first_seen_time=now,
-            phone_tail=phone_tail if phone_tail.isdigit() else "",
-        )
-        track = self._stalls.opened(track)
-        if not self.can_be_asked(carrier):
-            return track
-        return following.begin(track, now=now, asked_at_once=True)
 
     def _planned(self, track: TrackRecord, source: TrackSource, now: datetime) -> TrackRecord:
         """The track with the time of its next question, which a push puts off."""

@@ -73,7 +73,7 @@ def _books_agree(evidence: Evidence) -> Iterator[str]:
     """The engine's live waybills and the carriers' are the same, one to one."""
     live = evidence.live
     for order in evidence.orders:
-        theirs = live.pop(order.order_id.replace("-", ""), [])
+        theirs = live.pop(order.order_id, [])
         ours = [(order.carrier, order.waybill_number)]
         if not _fits(order, ours, theirs):
             yield f"order {order.order_id} is {order.state} {ours}, the carriers hold {theirs}"
@@ -163,9 +163,7 @@ def _counters_agree(evidence: Evidence) -> Iterator[str]:
         return
     booked = sum(entry.kind == "BOOKED" for entries in evidence.ledgers.values() for entry in entries)
     live = evidence.live
-    unseen = sum(
-        len(live.get(order.order_id.replace("-", ""), ())) for order in evidence.orders if order.state == "NEEDS_REVIEW"
-    )
+    unseen = sum(len(live.get(order.order_id, ())) for order in evidence.orders if order.state == "NEEDS_REVIEW")
     if evidence.confirmed_count != booked - unseen:
         yield f"{evidence.confirmed_count} attempts were counted as confirmed, the carriers booked {booked - unseen}"
 

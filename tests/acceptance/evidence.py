@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from crossdock_sdk.simulator import Entry
+from engine.core.policy.references import order_id_of
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -72,20 +73,17 @@ class Evidence(msgspec.Struct, frozen=True):
 
     @property
     def live(self) -> dict[str, list[tuple[str, str]]]:
-        """Order id without dashes -> (carrier, waybill number) of every live waybill."""
+        """Order id -> (carrier, waybill number) of every live waybill."""
         return live_waybills(self.ledgers)
 
 
 def live_waybills(ledgers: Mapping[str, Sequence[Entry]]) -> dict[str, list[tuple[str, str]]]:
-    """Order id without dashes -> (carrier, waybill number) of every booking not cancelled.
-
-    Our reference to a carrier is the order id without dashes, a dash and the attempt's number.
-    """
+    """Order id -> (carrier, waybill number) of every booking not cancelled."""
     live: dict[str, list[tuple[str, str]]] = {}
     for carrier, entries in ledgers.items():
         cancelled = {e.waybill_number for e in entries if e.kind == "CANCELLED"}
         for entry in entries:
             if entry.kind == "BOOKED" and entry.waybill_number not in cancelled:
-                owner = entry.reference.partition("-")[0]
+                owner = order_id_of(entry.reference)
                 live.setdefault(owner, []).append((carrier, entry.waybill_number))
     return live

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from crossdock_sdk.simulator import Entry
+from engine.core.policy.references import reference_of
 from tests.acceptance.checker import RULES, doubled, violations
 from tests.acceptance.evidence import Call, Evidence, OrderFact, SeenEvent
 
@@ -19,7 +20,7 @@ OTHER_ID = "01a2007c-b5fe-714e-a67e-b7ee438f2e6b"
 
 def entry(waybill: str, *, owner: str = ID, kind: str = "BOOKED", number: int = 1, sequence: int = 1) -> Entry:
     """A ledger's entry for an order's attempt."""
-    return Entry(sequence, TIME, kind, f"{owner.replace('-', '')}-{number}", waybill)
+    return Entry(sequence, TIME, kind, reference_of(owner, number), waybill)
 
 
 ORDER = OrderFact(ID, "R1", "BOOKED", "sf", "SF1", attempts=("CONFIRMED",))

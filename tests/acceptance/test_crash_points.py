@@ -63,7 +63,7 @@ def test_a_kill_loses_and_doubles_nothing(name: str, chains: Chains) -> None:
     chain = played(chains, chain_name)
     outcome = chain.outcomes[number]
 
-    live = chain.evidence.live.get(outcome.order.order_id.replace("-", ""), [])
+    live = chain.evidence.live.get(outcome.order.order_id, [])
 
     assert outcome.exit_code == -signal.SIGKILL
     assert state_of(outcome.order) in case.ends

@@ -22,6 +22,7 @@ from engine.core.poison import Poison
 from engine.core.policy.booking import Rules
 from engine.core.policy.breaker import BreakerRules
 from engine.core.policy.records import AttemptRecord, Event, LoadedOrder, OrderDraft, OrderState
+from engine.core.policy.references import order_id_of
 from engine.core.policy.return_records import ReturnReason, Verdict
 from engine.core.policy.routing import AccountFacts
 from engine.core.policy.shares import Shares
@@ -339,7 +340,7 @@ async def house(
         await scene.crash()
     sequences = [e.sequence for e in await scene.events()]
     assert sequences == list(range(sequences[0], sequences[-1] + 1)) if sequences else True
-    owners = [s.reference.rpartition("-")[0] for ledger in scene.network.ledgers.values() for s in ledger.live]
+    owners = [order_id_of(s.reference) for ledger in scene.network.ledgers.values() for s in ledger.live]
     assert len(owners) == len(set(owners)), "an order has two live bookings"
 
 

@@ -16,6 +16,7 @@ from engine.core.policy.records import (
     OrderState,
     RoutingWish,
 )
+from engine.core.policy.references import reference_of
 from engine.core.policy.return_records import (
     Decision,
     ReturnItem,
@@ -58,7 +59,7 @@ def attempt(number: int, carrier: str, state: AttemptState, **fields: Any) -> At
         "carrier": carrier,
         "account_id": f"{carrier}-1",
         "service": "std",
-        "reference": f"{ORDER_ID.replace('-', '')}-{number}",
+        "reference": reference_of(ORDER_ID, number),
         "state": state,
         "start_time": NOW,
         **fields,

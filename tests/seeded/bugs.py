@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
 
+import engine.core.carrier_calls as carrier_calls
 import engine.core.policy.booking as booking
 import engine.core.policy.tracking as tracking
 import engine.core.steps as steps
@@ -95,13 +96,13 @@ def _send_before_commit() -> None:
         self: steps.Steps, loaded: LoadedOrder, act: booking.Try, now: datetime, ends: float
     ) -> LoadedOrder:
         attempt = act.attempt
-        item = steps._booking(loaded, attempt)
+        item = carrier_calls._booking(loaded, attempt)
         early[attempt.reference] = await honest_ask(
-            self._outbound, attempt.account_id, "book", item, priority=Priority.BOOK, tenant=loaded.order.tenant
+            self._calls._outbound, attempt.account_id, "book", item, priority=Priority.BOOK, tenant=loaded.order.tenant
         )
         return await honest_try(self, loaded, act, ends, now)
 
-    _lay(steps, "ask", asks)
+    _lay(carrier_calls, "ask", asks)
     _lay(steps.Steps, "_try", hasty)
 
 
@@ -232,7 +233,7 @@ BUGS: dict[str, Bug] = {
     ),
     "fall-back-from-unknown": Bug(
         "a booking in doubt goes to the next carrier",
-        "tests/unit/core/policy/test_booking_decide.py::test_a_doubt_is_resolved_before_anything_else",
+        "tests/unit/core/policy/test_booking_moves.py::test_a_doubt_is_resolved_before_anything_else",
         _fall_back_from_unknown,
     ),
     "dedupe-five-minutes": Bug(

@@ -11,6 +11,7 @@ import pypdfium2  # type: ignore[import-untyped]  # ships no types
 import zxingcpp
 
 from engine.cli.sandbox import SimulatorProcess
+from engine.core.policy.references import order_id_of
 
 RENDER_SCALE = 203 / 72  # the print head's dots per PDF point
 
@@ -33,10 +34,11 @@ def against_ledgers(booked: Mapping[str, tuple[str, str]], simulators: Mapping[s
     for order_id, (carrier, waybill) in booked.items():
         if waybill not in live[carrier]:
             problems.append(f"order {order_id}: {carrier} knows no live waybill {waybill}")
-    per_order = Counter(reference[:32] for waybills in live.values() for reference in waybills.values())
+    per_order = Counter(order_id_of(reference) for waybills in live.values() for reference in waybills.values())
     problems += [f"order {order}: {count} live waybills" for order, count in per_order.items() if count > 1]
-    known = {order_id.replace("-", "") for order_id in booked}
-    problems += [f"order {order}: a carrier's waybill the engine does not know" for order in per_order.keys() - known]
+    problems += [
+        f"order {order}: a carrier's waybill the engine does not know" for order in per_order.keys() - booked.keys()
+    ]
     return problems
 
 

@@ -21,6 +21,7 @@ from crossdock_sdk.manifest import BookingFacts
 from engine.core.policy.diversion import Choice, Hindrance, Standing, choose
 from engine.core.policy.records import (
     FINAL_STATES,
+    MAY_HAVE_BOOKED,
     AttemptRecord,
     AttemptState,
     BackupPolicy,
@@ -28,6 +29,7 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
+from engine.core.policy.references import reference_of
 from engine.core.policy.retry import backoff_s
 
 FALLS_BACK: dict[str, bool] = {
@@ -140,18 +142,18 @@ class Done(msgspec.Struct, frozen=True):
     """The rows say that nothing is left to do."""
 
 
-Step: TypeAlias = Try | Doubt | LookUp | Wait | Review | Void | Finish | Done
+Move: TypeAlias = Try | Doubt | LookUp | Wait | Review | Void | Finish | Done
 
 
-def decide(
+def next_move(
     loaded: LoadedOrder,
     candidates: Sequence[Candidate],
     facts: Callable[[str], CarrierFacts],
     standing: Standing,
     rules: Rules,
     now: datetime,
-) -> Step:
-    """The next step of an order.
+) -> Move:
+    """What to do next with an order.
 
     candidates: eligible ones, best first. facts: by carrier code. standing: what stands in the way of an account.
     """
@@ -173,18 +175,17 @@ def decide(
 
 
 def rests(order: OrderRecord) -> bool:
-    """True when the order's own row shows that `decide` would say Done: the usual end, without looking further."""
+    """True when the order's own row shows that `next_move` would say Done: the usual end, without looking further."""
     if order.due_time is not None or order.cancel_requested:
         return False
     return order.state in FINAL_STATES
 
 
 def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
-    unsettled = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.CONFIRMED)
-    return next((a for a in reversed(attempts) if a.state in unsettled), None)
+    return next((a for a in reversed(attempts) if a.state in MAY_HAVE_BOOKED), None)
 
 
-def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime) -> Step:
+def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime) -> Move:
     since = attempt.unknown_since or attempt.start_time
     # A look-up gets the chance to prove an absence before a person is called.
     least_s = facts.booking.lookup_settles_s + LOOKUP_DELAYS_S[-1] if facts.can_find else 0.0
@@ -212,7 +213,7 @@ def _next_try(
     standing: Standing,
     rules: Rules,
     now: datetime,
-) -> Step:
+) -> Move:
     last = attempts[-1] if attempts else None
     if last and last.state is AttemptState.REJECTED and not FALLS_BACK.get(last.error_class, False):
         return Finish(OrderState.FAILED, last)
@@ -237,7 +238,7 @@ def _again(
     standing: Standing,
     rules: Rules,
     now: datetime,
-) -> Step:
+) -> Move:
     if not again or not attempts:
         return Wait(_shut_until(order, order.create_time, rules, now))
     rounds = max(sum(a.account_id == c.account_id for a in attempts) for c in again)
@@ -340,7 +341,7 @@ def new_attempt(
     """
     candidate = choice.candidate
     number = len(attempts) + 1
-    reference = f"{order.order_id.replace('-', '')}-{number}"
+    reference = reference_of(order.order_id, number)
     same = [a for a in attempts if a.account_id == candidate.account_id]
     if same:
         last = same[-1]

@@ -15,8 +15,8 @@ from hashlib import blake2b
 import msgspec
 
 from crossdock_sdk.tracking import TrackStatus
+from engine.core.policy.track_machine import TERMINAL
 from engine.core.policy.track_records import TrackRecord
-from engine.core.policy.tracking import TERMINAL
 
 _MINUTE_S = 60.0
 _HOUR_S = 3_600.0

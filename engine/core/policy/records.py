@@ -29,6 +29,9 @@ class OrderState(StrEnum):
 FINAL_STATES = frozenset({OrderState.BOOKED, OrderState.CANCELLED, OrderState.FAILED})
 """States in which the engine does nothing of its own accord. NEEDS_REVIEW still listens to pushes."""
 
+AT_REST = FINAL_STATES | {OrderState.NEEDS_REVIEW}
+"""States in which nobody need wait for the order any longer: its end, or a person's turn."""
+
 
 class AttemptState(StrEnum):
     """What is known of one try at one carrier. INTENT is committed before the first byte goes out."""
@@ -40,6 +43,13 @@ class AttemptState(StrEnum):
     UNKNOWN = "UNKNOWN"
     ABSENT = "ABSENT"
     VOIDED = "VOIDED"
+
+
+IN_DOUBT = frozenset({AttemptState.INTENT, AttemptState.UNKNOWN})
+"""States in which an outcome is still open: being written or sent, or sent and not known of."""
+
+MAY_HAVE_BOOKED = IN_DOUBT | {AttemptState.CONFIRMED}
+"""States in which a live booking stands, or may stand, at the carrier: at most one attempt of an order at a time."""
 
 
 class BackupPolicy(StrEnum):

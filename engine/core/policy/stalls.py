@@ -19,8 +19,8 @@ import msgspec
 from msgspec.structs import replace
 
 from crossdock_sdk.tracking import TrackStatus
-from engine.core.policy.track_records import LoadedTrack, StallAlert, TrackNews, TrackRecord
-from engine.core.policy.tracking import TERMINAL
+from engine.core.policy.track_machine import TERMINAL
+from engine.core.policy.track_records import LoadedTrack, StallAlert, TrackNews, TrackRecord, news_of
 
 NOTHING_KNOWN = "NOTHING_KNOWN"
 """How rules name a parcel that no event has given a status yet."""
@@ -168,7 +168,13 @@ def settle(loaded: LoadedTrack, rules: Sequence[StallRule], judge: Judge, *, now
     if not resolved and not raised and track.next_check_time == next_time:
         return Settled(track)
     settled = replace(track, alerts=(*still.values(), *raised), next_check_time=next_time)
-    return Settled(settled, tuple(_tell(settled, alert, now) for alert in (*resolved, *raised)))
+    news = [
+        news_of(
+            track, track.source, track.status, track.milestone, status_changed=False, received_time=now, alert=alert
+        )
+        for alert in (*resolved, *raised)
+    ]
+    return Settled(settled, tuple(news))
 
 
 def opened(track: TrackRecord, rules: Sequence[StallRule]) -> TrackRecord:
@@ -257,19 +263,3 @@ def _resolved(alert: StallAlert, track: TrackRecord, rules: Sequence[StallRule],
         known = any(rule.name == alert.rule for rule in rules)
         why = Resolution.MOVED_ON if known else Resolution.RULE_GONE
     return replace(alert, evidence={**alert.evidence, "resolved_by": why.value}, resolved_time=now)
-
-
-def _tell(track: TrackRecord, alert: StallAlert, now: datetime) -> TrackNews:
-    return TrackNews(
-        tenant=track.tenant,
-        track_id=track.track_id,
-        carrier=track.carrier,
-        waybill_number=track.waybill_number,
-        order_id=track.order_id,
-        source=track.source,
-        status=track.status,
-        milestone=track.milestone,
-        status_changed=False,
-        received_time=now,
-        alert=alert,
-    )

@@ -12,9 +12,9 @@ from datetime import date, datetime, time, tzinfo
 
 import msgspec
 
-from engine.core.policy.records import AttemptRecord, AttemptState
+from engine.core.policy.records import MAY_HAVE_BOOKED, AttemptRecord, AttemptState
 
-COUNTED = frozenset({AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.CONFIRMED, AttemptState.VOIDED})
+COUNTED = MAY_HAVE_BOOKED | {AttemptState.VOIDED}
 """States in which an attempt is, or may be, a booking. Of the others it is proved that they are none."""
 
 KEPT_DAYS = 2

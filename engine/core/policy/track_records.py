@@ -109,6 +109,34 @@ class TrackNews(msgspec.Struct, frozen=True):
     alert: StallAlert | None = None
 
 
+def news_of(
+    track: TrackRecord,
+    source: TrackSource | None,
+    status: TrackStatus | None,
+    milestone: Milestone,
+    status_changed: bool,
+    received_time: datetime,
+    *,
+    event: TrackEvent | None = None,
+    alert: StallAlert | None = None,
+) -> TrackNews:
+    """What watchers hear of a track. Of its record only names are taken: news may be ahead of it, or of its past."""
+    return TrackNews(
+        tenant=track.tenant,
+        track_id=track.track_id,
+        carrier=track.carrier,
+        waybill_number=track.waybill_number,
+        order_id=track.order_id,
+        source=source,
+        status=status,
+        milestone=milestone,
+        status_changed=status_changed,
+        received_time=received_time,
+        event=event,
+        alert=alert,
+    )
+
+
 class NumberedNews(msgspec.Struct, frozen=True):
     """Committed news. Sequence numbers rise by one without gaps over all tenants of a store."""
 

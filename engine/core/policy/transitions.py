@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from crossdock_sdk import Absent, Booked, CarrierError, ErrorClass, Refused
 from engine.core.policy.records import (
+    IN_DOUBT,
+    MAY_HAVE_BOOKED,
     AttemptRecord,
     AttemptState,
     BookingRecord,
@@ -24,8 +26,6 @@ from engine.core.policy.records import (
     OrderRecord,
     OrderState,
 )
-
-UNSETTLED = frozenset({AttemptState.INTENT, AttemptState.UNKNOWN})
 
 REASONS: Mapping[str, tuple[str, str]] = {
     ErrorClass.INVALID_REQUEST: (
@@ -72,9 +72,9 @@ def event(order: OrderRecord, kind: EventKind, now: datetime, *, reason: str = "
     )
 
 
-def unsettled(loaded: LoadedOrder, number: int) -> AttemptRecord | None:
+def in_doubt(loaded: LoadedOrder, number: int) -> AttemptRecord | None:
     """The attempt, if its outcome is still open."""
-    return next((a for a in loaded.attempts if a.number == number and a.state in UNSETTLED), None)
+    return next((a for a in loaded.attempts if a.number == number and a.state in IN_DOUBT), None)
 
 
 def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_time: datetime) -> Step:
@@ -93,7 +93,7 @@ def started(loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, safety_t
 
 def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime) -> Step | None:
     """The carrier has booked it. Late is better than never: an absence that was believed is taken back."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None:
         return _surfaced(loaded, number, booked, service_name, now)
     # What was in doubt keeps its story: why, and how many look-ups settled it.
@@ -129,8 +129,7 @@ def _surfaced(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
     late = next((a for a in loaded.attempts if a.number == number and a.state is AttemptState.ABSENT), None)
     if late is None:
         return None
-    living = UNSETTLED | {AttemptState.CONFIRMED}
-    if not any(a.state in living for a in loaded.attempts):
+    if not any(a.state in MAY_HAVE_BOOKED for a in loaded.attempts):
         doubted_again = replace(late, state=AttemptState.UNKNOWN)
         attempts = tuple(doubted_again if a.number == number else a for a in loaded.attempts)
         return confirmed(LoadedOrder(loaded.order, attempts), number, booked, service_name, now)
@@ -142,7 +141,7 @@ def _surfaced(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
 
 def rejected(loaded: LoadedOrder, number: int, error: CarrierError, now: datetime) -> Step | None:
     """The carrier refused it, with proof that nothing was booked."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
     done = replace(
@@ -160,7 +159,7 @@ def rejected(loaded: LoadedOrder, number: int, error: CarrierError, now: datetim
 
 def not_sent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
     """Proved: nothing reached the carrier."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
     done = replace(
@@ -177,7 +176,7 @@ def doubted(
     loaded: LoadedOrder, number: int, cause: str, now: datetime, error: CarrierError | None = None
 ) -> Step | None:
     """It is not known whether the carrier booked it."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None or attempt.state is AttemptState.UNKNOWN:
         return None
     doubt = replace(
@@ -196,7 +195,7 @@ def doubted(
 
 def looked_up(loaded: LoadedOrder, number: int, next_time: datetime, now: datetime) -> Step | None:
     """A look-up settled nothing; the next one is due at `next_time`."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
     counted = replace(attempt, lookups=attempt.lookups + 1, end_time=now)
@@ -209,7 +208,7 @@ def resolved(
     """What a look-up or a push said about an attempt in doubt; anything but a clear answer settles nothing."""
     if isinstance(found, Booked):
         return confirmed(loaded, number, found, service_name, now)
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     # While the call is under way only its own answer, or a booking, says anything: a push may be about an older one.
     if attempt is None or attempt.state is AttemptState.INTENT:
         return None
@@ -223,7 +222,7 @@ def resolved(
 
 def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
     """Resolved: the carrier has no live booking under this reference."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
     gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=attempt.lookups + 1)
@@ -239,7 +238,7 @@ _AFTER_REVIEW = {
 
 def review(loaded: LoadedOrder, number: int, until: datetime | None, now: datetime) -> Step | None:
     """A person must decide. The order says how."""
-    attempt = unsettled(loaded, number)
+    attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
     failure = Failure(

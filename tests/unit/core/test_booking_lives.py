@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from crossdock_sdk import ErrorClass
 from crossdock_sdk.manifest import BookingFacts
+from engine.core.commits import WORKER_RETRY_S
 from engine.core.errors import OrderNotCancellable, OrderNotFound
 from engine.core.policy.records import EventKind, LoadedOrder, OrderState, RoutingWish
 from engine.core.policy.transitions import Step
-from engine.core.steps import WORKER_RETRY_S
 from engine.store.port import Change, Stale, StoreError
 from tests.fakes.carrier import lost, manifest, refuse, silent
 from tests.fakes.house import TENANT, House, house, states
@@ -152,11 +152,10 @@ async def test_a_cancel_that_comes_while_the_worker_goes_to_rest_is_not_put_off(
     async with house(ALPHA) as scene:
         scene.network.always("alpha", "book", refuse(ErrorClass.CAPACITY))
         created = await scene.create()
-        steps = scene.booker._steps
         before = await scene.get(created)
         await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=0.0))
         late = scene.clock.now().replace(year=2027)
-        after, goes_on = await scene.run(steps._due(before, late))
+        after, goes_on = await scene.run(scene.booker.commits.rest_until(before, late))
 
     assert goes_on
     assert after.order.due_time != late
@@ -215,7 +214,7 @@ async def test_a_worker_whose_rows_changed_reads_them_again() -> None:
         old = await scene.get(created)
         newer = replace(old.order, cancel_tries=7)
         await scene.store.commit(Change(newer))
-        after = await scene.booker.apply(old, lambda rows: Step(replace(rows.order, due_time=None)))
+        after = await scene.booker.commits.apply(old, lambda rows: Step(replace(rows.order, due_time=None)))
 
     assert (after.order.cancel_tries, after.order.due_time) == (7, None)
 
@@ -228,7 +227,7 @@ async def test_an_engine_that_lost_an_order_to_a_later_one_leaves_it_alone() -> 
         old = await scene.get(created)
         await scene.store.claim_due(scene.clock.now(), epoch=await scene.store.next_epoch(), limit=10)
         with pytest.raises(Stale):
-            await scene.booker.apply(old, lambda rows: Step(replace(rows.order, due_time=None)))
+            await scene.booker.commits.apply(old, lambda rows: Step(replace(rows.order, due_time=None)))
 
 
 async def test_an_order_left_by_an_older_engine_belongs_to_the_one_that_writes_it() -> None:

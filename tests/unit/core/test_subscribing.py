@@ -8,7 +8,7 @@ import pytest
 
 from crossdock_sdk import ErrorClass
 from crossdock_sdk.tracking import TrackEvent, TrackStatus
-from engine.core.policy.tracking import REUSED_AFTER
+from engine.core.policy.track_identity import REUSED_AFTER
 from engine.core.tracks import TrackKey
 from tests.fakes.carrier import ALL, manifest, refuse, unreachable
 from tests.fakes.house import TENANT, House, house

@@ -1,6 +1,6 @@
 """The booking state machine searched by Hypothesis: decisions and transitions against carriers' own ledgers.
 
-The engine's half is the pure core alone: `decide` says what to do, transitions write the rows. The carriers' half
+The engine's half is the pure core alone: `next_move` says what to do, transitions write the rows. The carriers' half
 books, refuses, loses answers before or after booking, executes requests late, hides bookings from look-ups for a
 while, and cancels. Between any two acts the engine may crash: what was in memory is gone, the rows stay. An engine may
 also sleep with an answer in its hand and wake up much later. Callers repeat their creation under old keys and new ones.
@@ -26,17 +26,17 @@ from engine.core.policy.booking import (
     Doubt,
     Finish,
     LookUp,
+    Move,
     Review,
     Rules,
-    Step,
     Try,
     Void,
     Wait,
     absence_is_proof,
-    decide,
+    next_move,
 )
 from engine.core.policy.diversion import Hindrance
-from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder, OrderState
+from engine.core.policy.records import IN_DOUBT, AttemptRecord, AttemptState, LoadedOrder, OrderState
 from engine.store.port import AcceptKind, Idempotency
 from engine.store.rules import KeyHolder, decide_accept
 from tests.fakes.ledger import Duplicate, Ledger
@@ -148,7 +148,7 @@ class Booking(RuleBasedStateMachine):
     def carriers_push(self) -> None:
         """Carriers that push tell the truth of their books."""
         for attempt in self.rows.attempts:
-            if attempt.state in transitions.UNSETTLED and self.facts[attempt.carrier].booking.confirmed_by_push:
+            if attempt.state in IN_DOUBT and self.facts[attempt.carrier].booking.confirmed_by_push:
                 found = self.truth(attempt)
                 if isinstance(found, Booked):
                     self.apply(transitions.resolved(self.rows, attempt.number, found, "", False, self.now))
@@ -194,13 +194,13 @@ class Booking(RuleBasedStateMachine):
         for _ in range(300):
             if self.sent is not None:
                 self.deliver("books", ErrorClass.CAPACITY, False)
-            step = self.decision()
-            if isinstance(step, Done):
+            move = self.decision()
+            if isinstance(move, Done):
                 break
-            if isinstance(step, Wait):
-                self.pass_time(max(0.01, (step.until - self.now).total_seconds()))
+            if isinstance(move, Wait):
+                self.pass_time(max(0.01, (move.until - self.now).total_seconds()))
             else:
-                self.act(step, None)
+                self.act(move, None)
             self.at_most_one_attempt_is_open()
             self.at_most_one_booking_is_live()
         assert self.rows.order.state in ENDED
@@ -210,8 +210,8 @@ class Booking(RuleBasedStateMachine):
 
     # The shell
 
-    def decision(self) -> Step:
-        return decide(
+    def decision(self) -> Move:
+        return next_move(
             self.rows,
             self.candidates,
             self.facts.__getitem__,
@@ -220,8 +220,8 @@ class Booking(RuleBasedStateMachine):
             self.now,
         )
 
-    def act(self, step: Step, draw: Any) -> None:
-        match step:
+    def act(self, move: Move, draw: Any) -> None:
+        match move:
             case Try(attempt):
                 assert all(a.state not in OPEN for a in self.rows.attempts)
                 self.apply(transitions.started(self.rows, attempt, self.now, self.now))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from crossdock_sdk import ErrorClass
 from crossdock_sdk.manifest import BookingFacts
-from engine.core.policy.booking import Candidate, CarrierFacts, Rules, Wait, decide
+from engine.core.policy.booking import Candidate, CarrierFacts, Rules, Wait, next_move
 from engine.core.policy.diversion import Hindrance
 from engine.core.policy.records import AttemptRecord, AttemptState
 from tests.fakes.rows import NOW, at, attempt, loaded
@@ -23,9 +23,9 @@ def pause_s(
 ) -> float:
     """What an order that only alpha may take waits, asked `after_s` seconds after NOW."""
     rows = loaded(*attempts, order_id=f"order-{order}")
-    step = decide(rows, [ALPHA], lambda carrier: FACTS, lambda account_id: hindrance, RULES, at(after_s))
-    assert isinstance(step, Wait)
-    return (step.until - at(after_s)).total_seconds()
+    move = next_move(rows, [ALPHA], lambda carrier: FACTS, lambda account_id: hindrance, RULES, at(after_s))
+    assert isinstance(move, Wait)
+    return (move.until - at(after_s)).total_seconds()
 
 
 def refusals(count: int) -> list[AttemptRecord]:

@@ -11,8 +11,8 @@ import pytest
 
 from crossdock_sdk.tracking import TrackStatus
 from engine.core.policy.following import POLL_INTERVAL_S, FollowRules, answered, begin, failed, is_over, pushed
+from engine.core.policy.track_machine import TERMINAL
 from engine.core.policy.track_records import TrackRecord
-from engine.core.policy.tracking import TERMINAL
 
 S = TrackStatus
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)

@@ -25,8 +25,8 @@ from engine.core.policy.stalls import (
     reason_of,
     settle,
 )
+from engine.core.policy.track_machine import TERMINAL
 from engine.core.policy.track_records import KeptEvent, LoadedTrack, StallAlert, TrackNews, TrackRecord, TrackSource
-from engine.core.policy.tracking import TERMINAL
 
 S = TrackStatus
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)

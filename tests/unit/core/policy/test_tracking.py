@@ -13,18 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
+from engine.core.policy.track_identity import fingerprint, happening, is_another_parcel
+from engine.core.policy.track_machine import NEXT, TERMINAL, TIE_RANK, derive
 from engine.core.policy.track_records import LoadedTrack, TrackRecord, TrackSource
-from engine.core.policy.tracking import (
-    NEXT,
-    TERMINAL,
-    TIE_RANK,
-    absorb,
-    derive,
-    fingerprint,
-    happening,
-    heard,
-    is_another_parcel,
-)
+from engine.core.policy.tracking import absorb, heard
 
 S = TrackStatus
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)

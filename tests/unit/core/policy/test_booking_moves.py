@@ -1,4 +1,4 @@
-"""Every branch of the booking decision, as tables: rows in, next step out."""
+"""Every branch of the booking decision, as tables: rows in, next move out."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from engine.core.policy.booking import (
     Doubt,
     Finish,
     LookUp,
+    Move,
     Review,
     Rules,
-    Step,
     Try,
     Void,
     Wait,
     absence_is_proof,
-    decide,
     new_attempt,
+    next_move,
 )
 from engine.core.policy.diversion import Choice, Hindrance
 from engine.core.policy.records import AttemptRecord, AttemptState, BackupPolicy, LoadedOrder, OrderState, RoutingWish
@@ -44,26 +44,26 @@ PUSHED = CarrierFacts(BookingFacts(confirmed_by_push=True), can_find=False)
 S = AttemptState
 
 
-def next_step(
+def move_of(
     rows: LoadedOrder,
     candidates: Sequence[Candidate] = BOTH,
     *,
     facts: CarrierFacts = FINDS,
     away: Sequence[str] = (),
     after_s: float = 0.0,
-) -> Step:
+) -> Move:
     """The decision `after_s` seconds after NOW; accounts in `away` are not available.
 
     Who was passed over is left out.
     """
-    step = decide(rows, candidates, lambda carrier: facts, lambda a: SHUT if a in away else FREE, RULES, at(after_s))
-    return Try(step.attempt) if isinstance(step, Try) else step
+    move = next_move(rows, candidates, lambda carrier: facts, lambda a: SHUT if a in away else FREE, RULES, at(after_s))
+    return Try(move.attempt) if isinstance(move, Try) else move
 
 
-def pause_s(step: Step, asked_s: float = 0.0) -> float:
+def pause_s(move: Move, asked_s: float = 0.0) -> float:
     """How long a decision made `asked_s` seconds after NOW waits."""
-    assert isinstance(step, Wait)
-    return (step.until - at(asked_s)).total_seconds()
+    assert isinstance(move, Wait)
+    return (move.until - at(asked_s)).total_seconds()
 
 
 def rejected(number: int, carrier: str, error_class: ErrorClass, **fields: Any) -> AttemptRecord:
@@ -74,46 +74,46 @@ def rejected(number: int, carrier: str, error_class: ErrorClass, **fields: Any) 
 @pytest.mark.parametrize("state", [OrderState.CANCELLED, OrderState.FAILED])
 def test_an_ended_order_stays_ended(state: OrderState) -> None:
     """Nothing follows, whatever its attempts look like."""
-    assert next_step(loaded(attempt(1, "alpha", S.UNKNOWN), state=state)) == Done()
+    assert move_of(loaded(attempt(1, "alpha", S.UNKNOWN), state=state)) == Done()
 
 
 def test_a_new_order_goes_to_the_best_candidate() -> None:
     """Attempt 1, INTENT, with a reference derived from the order and the attempt's number."""
-    step = next_step(loaded(state=OrderState.ACCEPTED))
+    move = move_of(loaded(state=OrderState.ACCEPTED))
 
-    assert step == Try(attempt(1, "alpha", S.INTENT))
+    assert move == Try(attempt(1, "alpha", S.INTENT))
 
 
 def test_a_candidate_that_is_not_available_is_passed_over() -> None:
     """Before anything is sent, availability decides."""
     reason = "not alpha (alpha-1): it does not work at the moment"
 
-    assert next_step(loaded(), away=["alpha-1"]) == Try(attempt(1, "beta", S.INTENT, cause=reason))
+    assert move_of(loaded(), away=["alpha-1"]) == Try(attempt(1, "beta", S.INTENT, cause=reason))
 
 
 def test_a_try_says_who_was_passed_over_and_how_many_are_left() -> None:
     """What diversions are counted by, and what the deadline is shared by."""
     gamma = Candidate("gamma", "gamma-1", "std")
     standing = {"alpha-1": Hindrance.QUEUE_WAIT, "beta-1": FREE, "gamma-1": FREE}
-    step = decide(loaded(), (*BOTH, gamma), lambda carrier: FINDS, standing.__getitem__, RULES, NOW)
+    move = next_move(loaded(), (*BOTH, gamma), lambda carrier: FINDS, standing.__getitem__, RULES, NOW)
 
-    assert isinstance(step, Try)
-    assert (step.attempt.carrier, step.passed_over, step.why, step.others) == ("beta", ALPHA, Hindrance.QUEUE_WAIT, 2)
+    assert isinstance(move, Try)
+    assert (move.attempt.carrier, move.passed_over, move.why, move.others) == ("beta", ALPHA, Hindrance.QUEUE_WAIT, 2)
 
 
 def test_an_order_without_available_candidates_waits() -> None:
     """It is looked at again soon; nothing is written."""
-    assert next_step(loaded(), away=["alpha-1", "beta-1"]) == Wait(at(2.0))
+    assert move_of(loaded(), away=["alpha-1", "beta-1"]) == Wait(at(2.0))
 
 
 def test_an_order_without_candidates_fails() -> None:
     """The configuration no longer serves it."""
-    assert next_step(loaded(), ()) == Finish(OrderState.FAILED, None)
+    assert move_of(loaded(), ()) == Finish(OrderState.FAILED, None)
 
 
 def test_an_order_that_waited_a_day_fails() -> None:
     """Untried candidates that never became available do not keep it open for ever."""
-    assert next_step(loaded(), away=["alpha-1", "beta-1"], after_s=3601.0) == Finish(OrderState.FAILED, None)
+    assert move_of(loaded(), away=["alpha-1", "beta-1"], after_s=3601.0) == Finish(OrderState.FAILED, None)
 
 
 @pytest.mark.parametrize("error_class", list(ErrorClass))
@@ -121,17 +121,17 @@ def test_the_table_says_which_refusals_fall_back(error_class: ErrorClass) -> Non
     """The next candidate, or the end with the carrier's refusal."""
     refusal = rejected(1, "alpha", error_class)
 
-    step = next_step(loaded(refusal))
+    move = move_of(loaded(refusal))
 
     expected = Try(attempt(2, "beta", S.INTENT)) if FALLS_BACK[error_class] else Finish(OrderState.FAILED, refusal)
-    assert step == expected
+    assert move == expected
 
 
 def test_a_refusal_of_no_known_class_ends_the_order() -> None:
     """What nobody understands is not tried at other carriers."""
     refusal = attempt(1, "alpha", S.REJECTED, error_class="NEW")
 
-    assert next_step(loaded(refusal)) == Finish(OrderState.FAILED, refusal)
+    assert move_of(loaded(refusal)) == Finish(OrderState.FAILED, refusal)
 
 
 def test_every_error_class_stands_in_the_table() -> None:
@@ -144,12 +144,12 @@ def test_the_last_refusal_is_waited_out_or_final(error_class: ErrorClass) -> Non
     """With every candidate tried, what may come back is asked again later; the rest ends the order."""
     refusal = rejected(1, "alpha", error_class)
 
-    step = next_step(loaded(refusal), [ALPHA])
+    move = move_of(loaded(refusal), [ALPHA])
 
     if error_class in COMES_BACK:
-        assert 0.5 <= pause_s(step) <= 1.0
+        assert 0.5 <= pause_s(move) <= 1.0
     else:
-        assert step == Finish(OrderState.FAILED, refusal)
+        assert move == Finish(OrderState.FAILED, refusal)
 
 
 @pytest.mark.parametrize("state", [S.NOT_SENT, S.ABSENT])
@@ -157,10 +157,10 @@ def test_what_was_not_booked_may_be_tried_again(state: AttemptState) -> None:
     """At the same carrier, when there is no other, after a pause."""
     rows = loaded(attempt(1, "alpha", state, end_time=NOW))
 
-    due_s = pause_s(next_step(rows, [ALPHA]))
+    due_s = pause_s(move_of(rows, [ALPHA]))
 
-    assert next_step(rows, [ALPHA], after_s=due_s - 0.01) == Wait(at(due_s))
-    assert isinstance(next_step(rows, [ALPHA], after_s=due_s), Try)
+    assert move_of(rows, [ALPHA], after_s=due_s - 0.01) == Wait(at(due_s))
+    assert isinstance(move_of(rows, [ALPHA], after_s=due_s), Try)
 
 
 @pytest.mark.parametrize(("after_s", "carrier"), [(1.0, "alpha"), (599.0, "alpha"), (600.0, "beta")])
@@ -168,7 +168,7 @@ def test_failing_carriers_take_turns_slowly(after_s: float, carrier: str) -> Non
     """An order that has changed its carrier stays there for ten minutes; then the one asked longest ago is next."""
     rows = loaded(rejected(1, "beta", ErrorClass.CAPACITY), rejected(2, "alpha", ErrorClass.CAPACITY))
 
-    assert next_step(rows, after_s=after_s) == Try(attempt(3, carrier, S.INTENT, start_time=at(after_s)))
+    assert move_of(rows, after_s=after_s) == Try(attempt(3, carrier, S.INTENT, start_time=at(after_s)))
 
 
 def test_retries_at_the_same_carrier_do_not_put_the_change_off() -> None:
@@ -176,36 +176,36 @@ def test_retries_at_the_same_carrier_do_not_put_the_change_off() -> None:
     retries = [rejected(n, "alpha", ErrorClass.CAPACITY, start_time=at(100.0 * n)) for n in range(2, 6)]
     rows = loaded(rejected(1, "beta", ErrorClass.CAPACITY), *retries)
 
-    assert next_step(rows, after_s=700.0) == Try(attempt(6, "alpha", S.INTENT, start_time=at(700.0)))
-    assert next_step(rows, after_s=801.0) == Try(attempt(6, "beta", S.INTENT, start_time=at(801.0)))
+    assert move_of(rows, after_s=700.0) == Try(attempt(6, "alpha", S.INTENT, start_time=at(700.0)))
+    assert move_of(rows, after_s=801.0) == Try(attempt(6, "beta", S.INTENT, start_time=at(801.0)))
 
 
 def test_a_carrier_that_will_not_take_it_holds_no_order() -> None:
     """The second said NO_SERVICE for good: the first, which may have room again, is asked at once."""
     rows = loaded(rejected(1, "alpha", ErrorClass.CAPACITY), rejected(2, "beta", ErrorClass.NO_SERVICE))
 
-    assert next_step(rows, after_s=1.0) == Try(attempt(3, "alpha", S.INTENT, start_time=at(1.0)))
+    assert move_of(rows, after_s=1.0) == Try(attempt(3, "alpha", S.INTENT, start_time=at(1.0)))
 
 
 def test_a_round_without_available_carriers_waits() -> None:
     """The pause is over, but their breakers are open."""
     rows = loaded(rejected(1, "alpha", ErrorClass.CAPACITY))
 
-    assert 2.5 <= pause_s(next_step(rows, [ALPHA], away=["alpha-1"], after_s=5.0), 5.0) <= 5.0
+    assert 2.5 <= pause_s(move_of(rows, [ALPHA], away=["alpha-1"], after_s=5.0), 5.0) <= 5.0
 
 
 def test_an_untried_but_unavailable_candidate_keeps_a_finally_refused_order_open() -> None:
     """The other carrier said NO_SERVICE; this one may still take it."""
     rows = loaded(rejected(1, "alpha", ErrorClass.NO_SERVICE))
 
-    assert next_step(rows, away=["beta-1"], after_s=1.0) == Wait(at(3.0))
+    assert move_of(rows, away=["beta-1"], after_s=1.0) == Wait(at(3.0))
 
 
 def test_giving_up_names_the_last_refusal() -> None:
     """So that the order can say why."""
     refusal = rejected(1, "alpha", ErrorClass.CAPACITY)
 
-    assert next_step(loaded(refusal), [ALPHA], after_s=3601.0) == Finish(OrderState.FAILED, refusal)
+    assert move_of(loaded(refusal), [ALPHA], after_s=3601.0) == Finish(OrderState.FAILED, refusal)
 
 
 @pytest.mark.parametrize(
@@ -221,25 +221,25 @@ def test_giving_up_names_the_last_refusal() -> None:
     ],
     ids=["first", "retried there", "refused there", "its first stays its first"],
 )
-def test_without_backup_only_the_first_carrier_is_asked(attempts: tuple[AttemptRecord, ...], expected: Step) -> None:
+def test_without_backup_only_the_first_carrier_is_asked(attempts: tuple[AttemptRecord, ...], expected: Move) -> None:
     """Whatever it answers, and also when routing prefers another one by now."""
     never = draft(routing=RoutingWish(backup=BackupPolicy.NEVER))
 
-    assert next_step(loaded(*attempts, draft=never), after_s=1.0 if attempts else 0.0) == expected
+    assert move_of(loaded(*attempts, draft=never), after_s=1.0 if attempts else 0.0) == expected
 
 
 def test_without_backup_an_unavailable_first_carrier_is_waited_for() -> None:
     """The second is available, and not asked."""
     never = draft(routing=RoutingWish(backup=BackupPolicy.NEVER))
 
-    assert next_step(loaded(draft=never), away=["alpha-1"]) == Wait(at(2.0))
+    assert move_of(loaded(draft=never), away=["alpha-1"]) == Wait(at(2.0))
 
 
 def test_an_intent_found_in_the_rows_is_a_doubt() -> None:
     """Its bytes may have gone out before the crash."""
     intent = attempt(1, "alpha", S.INTENT)
 
-    assert next_step(loaded(intent)) == Doubt(intent)
+    assert move_of(loaded(intent)) == Doubt(intent)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -247,7 +247,7 @@ def test_a_doubt_is_resolved_before_anything_else(cancelled: bool) -> None:
     """UNKNOWN never falls back and is never cancelled unseen, other candidates or not."""
     doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=NOW)
 
-    assert next_step(loaded(doubt, cancel_requested=cancelled)) == LookUp(doubt)
+    assert move_of(loaded(doubt, cancel_requested=cancelled)) == LookUp(doubt)
 
 
 @pytest.mark.parametrize("lookups", [*range(len(LOOKUP_DELAYS_S)), 50])
@@ -256,9 +256,9 @@ def test_look_ups_follow_a_table_of_pauses(lookups: int) -> None:
     doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=at(-1), end_time=NOW, lookups=lookups)
     due_s = LOOKUP_DELAYS_S[min(lookups, len(LOOKUP_DELAYS_S) - 1)]
 
-    assert next_step(loaded(doubt), after_s=due_s) == LookUp(doubt)
+    assert move_of(loaded(doubt), after_s=due_s) == LookUp(doubt)
     if due_s:
-        assert next_step(loaded(doubt), after_s=due_s - 0.01) == Wait(at(due_s))
+        assert move_of(loaded(doubt), after_s=due_s - 0.01) == Wait(at(due_s))
 
 
 def test_a_doubt_that_lasts_goes_to_review_and_is_looked_up_more_rarely() -> None:
@@ -266,9 +266,9 @@ def test_a_doubt_that_lasts_goes_to_review_and_is_looked_up_more_rarely() -> Non
     doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=NOW, end_time=NOW)
     reviewed = loaded(doubt, state=OrderState.NEEDS_REVIEW)
 
-    assert next_step(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + LOOKUP_REVIEW_DELAY_S))
-    assert next_step(reviewed, after_s=60.0) == Wait(at(LOOKUP_REVIEW_DELAY_S))
-    assert next_step(reviewed, after_s=LOOKUP_REVIEW_DELAY_S) == LookUp(doubt)
+    assert move_of(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + LOOKUP_REVIEW_DELAY_S))
+    assert move_of(reviewed, after_s=60.0) == Wait(at(LOOKUP_REVIEW_DELAY_S))
+    assert move_of(reviewed, after_s=LOOKUP_REVIEW_DELAY_S) == LookUp(doubt)
 
 
 @pytest.mark.parametrize(
@@ -281,20 +281,20 @@ def test_without_look_up_a_push_is_waited_for_or_a_person_asked(
     """A carrier whose pushes confirm bookings gets the time its sheet allows."""
     doubt = attempt(1, "alpha", S.UNKNOWN)
 
-    step = next_step(loaded(doubt), facts=facts, after_s=after_s)
+    move = move_of(loaded(doubt), facts=facts, after_s=after_s)
 
-    assert step == (Review(doubt, None) if expected == "review" else Wait(at(60.0)))
+    assert move == (Review(doubt, None) if expected == "review" else Wait(at(60.0)))
 
 
 def test_a_doubt_under_review_without_look_up_rests() -> None:
     """Only a push or a person can end it."""
     doubt = attempt(1, "alpha", S.UNKNOWN)
 
-    assert next_step(loaded(doubt, state=OrderState.NEEDS_REVIEW), facts=BLIND, after_s=999.0) == Done()
+    assert move_of(loaded(doubt, state=OrderState.NEEDS_REVIEW), facts=BLIND, after_s=999.0) == Done()
 
 
 @pytest.mark.parametrize(("cancelled", "expected"), [(False, Done), (True, Void)])
-def test_a_booking_stands_until_it_is_cancelled(cancelled: bool, expected: type[Step]) -> None:
+def test_a_booking_stands_until_it_is_cancelled(cancelled: bool, expected: type[Move]) -> None:
     """CONFIRMED ends the search for carriers."""
     rows = loaded(
         attempt(1, "alpha", S.CONFIRMED),
@@ -303,14 +303,14 @@ def test_a_booking_stands_until_it_is_cancelled(cancelled: bool, expected: type[
         cancel_requested=cancelled,
     )
 
-    assert isinstance(next_step(rows), expected)
+    assert isinstance(move_of(rows), expected)
 
 
 def test_the_live_attempt_counts_and_not_the_last_one_written() -> None:
     """An older confirmed attempt is still the order's booking."""
     rows = loaded(attempt(1, "alpha", S.CONFIRMED), attempt(2, "beta", S.REJECTED), state=OrderState.BOOKED)
 
-    assert next_step(rows) == Done()
+    assert move_of(rows) == Done()
 
 
 @pytest.mark.parametrize("last", [None, attempt(1, "alpha", S.ABSENT)])
@@ -318,7 +318,7 @@ def test_a_cancelled_order_with_nothing_live_ends(last: AttemptRecord | None) ->
     """No carrier needs to be asked."""
     rows = loaded(*([last] if last else []), cancel_requested=True)
 
-    assert next_step(rows) == Finish(OrderState.CANCELLED, last)
+    assert move_of(rows) == Finish(OrderState.CANCELLED, last)
 
 
 @pytest.mark.parametrize(

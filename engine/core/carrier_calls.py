@@ -1,0 +1,95 @@
+"""What a booking asks of a carrier: book it, find it, cancel it; and what a refusal proves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+
+from crossdock_sdk import Booking, Cancellation, Carrier, CarrierError, ErrorClass, SideEffect
+from engine.clock import Clock
+from engine.core.calls import ask
+from engine.core.policy import booking as policy
+from engine.core.policy.diversion import share_of_deadline_s
+from engine.core.policy.records import AttemptRecord, LoadedOrder
+from engine.outbound import Priority
+from engine.outbound.outbound import Outbound
+
+
+class CarrierCalls:
+    """One call about an attempt at a time. Every ending is a value, see `calls.ask`."""
+
+    def __init__(self, outbound: Outbound, carriers: Mapping[str, Carrier], clock: Clock) -> None:
+        self._outbound = outbound
+        self._carriers = carriers
+        self._clock = clock
+
+    def book(self, loaded: LoadedOrder, attempt: AttemptRecord, others: int, ends: float) -> Awaitable[object]:
+        """Book it. `ends`: monotonic deadline of whoever waits. others: see `Steps.send`."""
+        # The caller's deadline decides how long to wait for a turn, never when to stop listening: a booking cut
+        # short is a booking in doubt.
+        left_s = ends - self._clock.monotonic()
+        return ask(
+            self._outbound,
+            attempt.account_id,
+            "book",
+            _booking(loaded, attempt),
+            priority=Priority.BOOK,
+            tenant=loaded.order.tenant,
+            start_within_s=share_of_deadline_s(left_s, others) if others and left_s > 0 else None,
+            is_retry=attempt.account_id in policy.asked(loaded.attempts),
+        )
+
+    def find(self, loaded: LoadedOrder, attempt: AttemptRecord) -> Awaitable[object]:
+        """Look for a booking under the attempt's reference."""
+        return ask(
+            self._outbound,
+            attempt.account_id,
+            "find",
+            attempt.reference,
+            priority=Priority.BOOK,
+            tenant=loaded.order.tenant,
+        )
+
+    async def cancel(self, loaded: LoadedOrder, attempt: AttemptRecord) -> object:
+        """Void the confirmed booking; PERMANENT where the carrier has no call for it."""
+        booking = loaded.order.booking
+        assert booking is not None, "only a confirmed attempt is voided"
+        if "cancel" not in self._carriers[attempt.carrier].manifest.operations:
+            return CarrierError(ErrorClass.PERMANENT, message="it offers no cancel call")
+        item = Cancellation(
+            reference=attempt.reference,
+            waybill_number=booking.waybill_number,
+            carrier_order_id=booking.carrier_order_id,
+            sub_waybill_numbers=booking.sub_waybill_numbers,
+        )
+        return await ask(
+            self._outbound,
+            attempt.account_id,
+            "cancel",
+            item,
+            priority=Priority.CANCEL,
+            tenant=loaded.order.tenant,
+        )
+
+
+def is_refusal(error: CarrierError) -> bool:
+    """Whether it proves that nothing was booked. DUPLICATE says that our own reference already is."""
+    return error.side_effect is SideEffect.NONE and error.error_class is not ErrorClass.DUPLICATE
+
+
+def is_final(error: CarrierError) -> bool:
+    """Whether a refused cancel stays refused."""
+    return error.side_effect is SideEffect.NONE and error.error_class not in policy.COMES_BACK
+
+
+def _booking(loaded: LoadedOrder, attempt: AttemptRecord) -> Booking:
+    draft = loaded.order.draft
+    return Booking(
+        reference=attempt.reference,
+        shipper=draft.shipper,
+        recipient=draft.recipient,
+        parcels=draft.parcels,
+        service=attempt.service,
+        options=draft.options,
+        order_reference=draft.reference,
+        remark=draft.remark,
+    )
