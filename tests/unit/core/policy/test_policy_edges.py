@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from crossdock_sdk import Item, Parcel
 from engine.core.policy import address
 from engine.core.policy.address import check_address
+from engine.core.policy.booking import asked, rests
 from engine.core.policy.breaker import Breaker, BreakerRules, BreakerState, Verdict
 from engine.core.policy.divisions import divisions
 from engine.core.policy.fields import check_foreign
 from engine.core.policy.phone import check_phone
 from engine.core.policy.rate import Gcra, GcraState
-from engine.core.policy.records import RoutingWish
+from engine.core.policy.records import AttemptRecord, AttemptState, OrderState, RoutingWish
 from engine.core.policy.return_items import resolve_items
 from engine.core.policy.return_records import ReturnItem, ReturnReason, ReturnWish
+from engine.core.policy.routing import AccountFacts, Question, Required, alike, route
+from engine.core.policy.shares import MOST_GROUPS, Shares
 from engine.core.policy.stalls import DEFAULT_STALL_RULES, StallFacts, Unconditional
+from engine.core.policy.tallies import DailyCap, Tallies
 from engine.core.policy.track_records import DeadLetter, TrackRecord
+from engine.core.policy.transitions import started
 from engine.core.policy.validation import check_order
-from tests.fakes.rows import NOW, ORDER_ID, a_return, draft
+from tests.fakes.carrier import manifest
+from tests.fakes.rows import NOW, ORDER_ID, PARTY, a_return, attempt, draft, loaded
 
 ROAD = "文三路1号"
 
@@ -179,3 +189,99 @@ def test_a_rule_without_condition_holds() -> None:
     facts: StallFacts = object()  # type: ignore[assignment]
 
     assert Unconditional().judge(DEFAULT_STALL_RULES[0], facts).holds
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_its_end"),
+    [
+        ({"state": OrderState.FAILED}, True),
+        ({"state": OrderState.NEEDS_REVIEW}, False),
+        ({"state": OrderState.BOOKED, "due_time": NOW}, False),
+        ({"state": OrderState.BOOKED, "cancel_requested": True}, False),
+    ],
+)
+def test_an_order_rests_when_its_own_row_says_so(fields: dict[str, Any], at_its_end: bool) -> None:
+    """A row with a time, a wish or a person's turn may hold another move."""
+    assert rests(loaded(**fields).order) is at_its_end
+
+
+def test_accounts_that_have_had_the_order_are_retried() -> None:
+    """Those that may have it again: what was refused for good, or never sent, makes no retry."""
+    attempts = [
+        attempt(1, "alpha", AttemptState.REJECTED, error_class="CAPACITY"),
+        attempt(2, "beta", AttemptState.REJECTED, error_class="NO_SERVICE"),
+        attempt(3, "gamma", AttemptState.ABSENT),
+        attempt(4, "delta", AttemptState.NOT_SENT),
+    ]
+
+    assert asked(attempts) == {"alpha-1", "gamma-1"}
+
+
+@pytest.mark.parametrize(
+    ("former", "told"),
+    [
+        ([attempt(1, "alpha", AttemptState.NOT_SENT)], ["alpha: NOT_SENT; gamma is full"]),
+        ([attempt(1, "beta", AttemptState.NOT_SENT)], []),
+    ],
+)
+def test_a_change_of_carrier_says_why_it_passed_others_over(former: list[AttemptRecord], told: list[str]) -> None:
+    """Beside what the carrier before it said; staying where it is tells nobody."""
+    step = started(loaded(*former), attempt(2, "beta", AttemptState.INTENT, cause="gamma is full"), NOW, NOW)
+
+    assert [event.reason for event in step.events] == told
+
+
+@pytest.mark.parametrize(
+    ("required", "filled"),
+    [
+        ((), True),
+        (("recipient.contact.phone",), True),
+        (("shipper.contact.email",), False),
+        (("recipient.no_such_field",), False),
+        (("remark",), False),
+    ],
+)
+def test_required_fields_are_looked_at_before_candidates_are_shared(required: tuple[str, ...], filled: bool) -> None:
+    """An order that lacks one is considered for itself; so is one of which something unknown is asked."""
+    assert Required([manifest("alpha", required_fields=required)]).are_filled(draft()) is filled
+
+
+def test_orders_are_alike_in_what_decides_their_candidates() -> None:
+    """Who receives it does not, where it goes does."""
+    elsewhere = replace(PARTY, address=replace(PARTY.address, province="西藏自治区"))
+
+    assert alike(draft(reference="R2")) == alike(draft(reference="R3"))
+    assert alike(draft()) != alike(draft(recipient=elsewhere))
+
+
+def test_a_quote_tells_of_shares_and_of_full_accounts() -> None:
+    """Both stand where people look for them: among the reasons, and among the exclusions."""
+    accounts = [AccountFacts("alpha-1", "alpha"), AccountFacts("beta-1", "beta")]
+    question = Question(draft(), shares=Shares({"alpha-1": 60}), full={"beta-1": "daily cap of 1 reached"})
+    answers = route(question, accounts, {code: manifest(code) for code in ("alpha", "beta")})
+    by_account = {answer.candidate.account_id: answer for answer in answers}
+
+    assert "share of 60 % among those that could take it" in by_account["alpha-1"].reasons
+    assert "daily cap of 1 reached" in by_account["beta-1"].exclusions
+
+
+def test_shares_forget_when_there_are_too_many_groups() -> None:
+    """So that orders with ever new sets of candidates cannot fill the memory."""
+    shares = Shares({"alpha": 50})
+    for number in range(MOST_GROUPS + 1):
+        shares.assigned(("alpha", f"a{number}"), "alpha")
+
+    assert shares.lag(("alpha", "a0"))["alpha"] == pytest.approx(1 / 50)
+    assert shares.lag(("alpha", f"a{MOST_GROUPS}"))["alpha"] == pytest.approx(2 / 50)
+
+
+def test_tallies_go_on_from_the_rows_and_give_back_what_was_not_written() -> None:
+    """After a start they know the day so far; accounts without a cap are nowhere."""
+    tallies = Tallies([DailyCap("alpha-1", 3, UTC)])
+    tallies.restore([("alpha-1", 2)], NOW)
+    unwritten = attempt(1, "alpha", AttemptState.INTENT)
+    tallies.reserve(unwritten)
+    full = tallies.is_full("alpha-1", NOW)
+    tallies.release(unwritten)
+
+    assert (full, tallies.booked("alpha-1", NOW), list(tallies.caps)) == (True, 2, ["alpha-1"])
