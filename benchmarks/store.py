@@ -122,7 +122,7 @@ async def store_order(store: Store, number: int) -> None:
     attempt = AttemptRecord(order_id, 1, "sf", "sf-main", "1", f"{order_id}-1", AttemptState.INTENT, NOW)
     event = NewEvent("acme", order_id, EventKind.ORDER_ACCEPTED, NOW, reference, order.state)
     await store.accept(order, [attempt], [event], Idempotency(order_id, b"h" * 32))
-    booking = BookingRecord(1, "sf", "sf-main", "1", "标快", f"SF{number:013}", NOW)
+    booking = BookingRecord("sf", "sf-main", "1", "标快", f"SF{number:013}", NOW)
     booked = msgspec.structs.replace(order, state=OrderState.BOOKED, booking=booking, due_time=None)
     done = msgspec.structs.replace(attempt, state=AttemptState.CONFIRMED, end_time=NOW)
     event = msgspec.structs.replace(event, kind=EventKind.ORDER_BOOKED, state=booked.state)

@@ -11,7 +11,9 @@ from engine.api import validation
 from engine.api.errors import status_of
 from engine.api.gate import current
 from engine.core.errors import LabelUnavailable, UseCaseError
-from engine.core.labels import Labels, LabelSpec, Merged, Skipped
+from engine.core.labels import Labels
+from engine.core.merging import Merged, Skipped
+from engine.core.printing import LabelSpec
 from engine.labels import LabelFormat, LabelSize
 
 pb = label_service_pb2

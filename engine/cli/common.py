@@ -30,6 +30,7 @@ config_option = click.option(
     help="Settings file; also CROSSDOCK_CONFIG.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+limit_option = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 
 
 def read_settings(path: Path | None) -> Settings:

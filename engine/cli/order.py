@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from engine.cli.common import BAD_USAGE, FAILED, json_option, output, print_json, print_table, stop_with
+from engine.cli.common import BAD_USAGE, FAILED, json_option, limit_option, output, print_json, print_table, stop_with
 from engine.cli.connect import Where, find_order, where_options, with_client
+from engine.cli.wording import as_dict, as_line, at_most, enum_name, enum_value
 
 # -sig: editors on Windows put a mark before the text.
 ORDER_FILE = click.File("r", encoding="utf-8-sig")
@@ -32,30 +33,26 @@ def get(key: str, where: Where, as_json: bool) -> None:
 @order.command("list")
 @click.option("--state", multiple=True, help="Only this state, for example BOOKED; may repeat.")
 @click.option("--carrier", multiple=True, help="Only this carrier; may repeat.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@limit_option
 @where_options
 @json_option
 def list_orders(state: Sequence[str], carrier: Sequence[str], limit: int, where: Where, as_json: bool) -> None:
     """List orders, oldest first."""
-    states = [_state(name) for name in state]
+    from crossdock.v1 import core_pb2
 
-    async def use(client: Any) -> list[Any]:
-        found = []
-        async for each in client.list_orders(states=states, carriers=carrier):
-            found.append(each)
-            if len(found) > limit:
-                break
-        return found
+    states = [enum_value(core_pb2.Order.State, "--state", word) for word in state]
 
-    found = with_client(where, use)
-    orders = found[:limit]
+    async def use(client: Any) -> tuple[list[Any], str]:
+        return await at_most(limit, client.list_orders(states=states, carriers=carrier))
+
+    orders, more = with_client(where, use)
     if as_json:
-        print_json([_as_dict(each) for each in orders])
+        print_json([as_dict(each) for each in orders])
         return
     rows = [(o.reference, o.order_id, _state_name(o), o.booking.carrier, o.booking.waybill_number) for o in orders]
     print_table("Orders", ("reference", "order_id", "state", "carrier", "waybill"), rows)
-    if len(found) > limit:
-        output.print(f"There are more; --limit {limit * 10} shows up to {limit * 10}.")
+    if more:
+        output.print(more)
 
 
 @order.command()
@@ -95,7 +92,7 @@ def quote(file: Any, live: bool, where: Where, as_json: bool) -> None:
 
     answer = with_client(where, use)
     if as_json:
-        print_json(_as_dict(answer))
+        print_json(as_dict(answer))
         return
     rows = [
         (
@@ -134,7 +131,6 @@ def cancel(key: str, where: Where, as_json: bool) -> None:
 @json_option
 def watch(cursor: str, where: Where, as_json: bool) -> None:
     """Print what happens to orders until interrupted; one line (or JSON object) an event."""
-    from crossdock.v1 import core_pb2, order_service_pb2
 
     async def use(client: Any) -> None:
         async for message in client.watch_orders(cursor):
@@ -142,11 +138,10 @@ def watch(cursor: str, where: Where, as_json: bool) -> None:
                 continue
             event = message.event
             if as_json:
-                click.echo(_as_line(message))
+                click.echo(as_line(message))
                 continue
-            kind = order_service_pb2.OrderEvent.Kind.Name(event.kind).removeprefix("KIND_")
-            state = core_pb2.Order.State.Name(event.state).removeprefix("STATE_")
-            facts = (event.reference, kind, state, event.carrier, event.waybill_number, event.reason)
+            kind = enum_name(type(event).Kind, event.kind)
+            facts = (event.reference, kind, _state_name(event), event.carrier, event.waybill_number, event.reason)
             output.print(f"{message.cursor:>8}", *facts, soft_wrap=True, markup=False)
 
     try:
@@ -174,42 +169,18 @@ def _read(file: Any) -> Any:
         stop_with([f"{file.name}: {first_line}; {remedy}"], BAD_USAGE)
 
 
-def _state(name: str) -> Any:
+def _state_name(shown: Any) -> str:
+    """The state of an order, as itself or its event says."""
     from crossdock.v1 import core_pb2
 
-    try:
-        return core_pb2.Order.State.Value(f"STATE_{name.upper()}")
-    except ValueError:
-        known = [n.removeprefix("STATE_") for n in core_pb2.Order.State.keys()][1:]
-        stop_with([f"--state {name}: use one of {', '.join(known)}"], BAD_USAGE)
-
-
-def _state_name(order: Any) -> str:
-    from crossdock.v1 import core_pb2
-
-    return core_pb2.Order.State.Name(order.state).removeprefix("STATE_")
-
-
-def _as_dict(message: Any) -> dict[str, Any]:
-    from google.protobuf import json_format
-
-    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return found
-
-
-def _as_line(message: Any) -> str:
-    from google.protobuf import json_format
-
-    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
+    return enum_name(core_pb2.Order.State, shown.state)
 
 
 def _show(shown: Any, as_json: bool) -> None:
     from rich.text import Text
 
-    from crossdock.v1 import core_pb2
-
     if as_json:
-        print_json(_as_dict(shown))
+        print_json(as_dict(shown))
         return
     state = _state_name(shown)
     output.print(Text(shown.reference, "bold"), f" {state}  {shown.order_id}", soft_wrap=True, markup=False)
@@ -226,7 +197,7 @@ def _show(shown: Any, as_json: bool) -> None:
         (
             str(a.number),
             f"{a.carrier}/{a.account_id}",
-            core_pb2.Attempt.State.Name(a.state).removeprefix("STATE_"),
+            enum_name(type(a).State, a.state),
             a.error_class,
             a.carrier_message or a.cause,
             f"{a.duration.ToMilliseconds()} ms" if a.HasField("duration") else "",

@@ -23,6 +23,7 @@ from engine.cli.common import (
     print_table,
     stop_with,
 )
+from engine.cli.wording import local
 
 if TYPE_CHECKING:
     import httpx
@@ -85,7 +86,7 @@ def list_letters(ingress: str, as_json: bool) -> None:
             (
                 each.letter_id,
                 each.account_id,
-                _local(each.received_time),
+                local(each.received_time),
                 each.cause,
                 str(each.attempts),
                 str(each.body_bytes),
@@ -187,7 +188,3 @@ def _read(http: httpx.Client, answer: httpx.Response, kind: type[T]) -> T:
     found = f"it answers {answer.status_code}"
     remedy = "name the engine's ingress (ingress.listen) with --ingress; if it is that, see its log"
     raise IngressError(f"{url} does not answer as an ingress of this version ({found}); {remedy}", FAILED)
-
-
-def _local(when: datetime) -> str:
-    return f"{when.astimezone():%Y-%m-%d %H:%M:%S}"

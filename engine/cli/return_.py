@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from engine.cli.common import BAD_USAGE, FAILED, json_option, output, print_json, print_table, stop_with
+from engine.cli.common import BAD_USAGE, FAILED, json_option, limit_option, output, print_json, print_table, stop_with
 from engine.cli.connect import Where, find_order, where_options, with_client
-from engine.cli.track import as_dict, local
+from engine.cli.wording import as_dict, at_most, enum_name, enum_value, local
 
 return_id_argument = click.argument("return_id", metavar="RETURN_ID")
 
@@ -50,7 +50,7 @@ def create(
     from crossdock.v1 import return_service_pb2 as pb
 
     wanted = [_item(text) for text in items]
-    why = _reason(reason)
+    why = enum_value(pb.ReturnReason, "--reason", reason, spelled=lambda name: name.lower().replace("_", "-"))
 
     async def use(client: Any) -> Any:
         order = await find_order(client, order_key)
@@ -61,7 +61,7 @@ def create(
     if created.replayed and not as_json:
         output.print("Asked for by an earlier call with the same request_id; this is how it stands:")
     _show(created.return_shipment, as_json)
-    if state_name(created.return_shipment) in ("REJECTED", "FAILED"):
+    if _state_name(created.return_shipment) in ("REJECTED", "FAILED"):
         sys.exit(FAILED)
 
 
@@ -77,33 +77,29 @@ def get(return_id: str, where: Where, as_json: bool) -> None:
 @return_.command("list")
 @click.option("--state", multiple=True, help="Only this state, for example UNDER_REVIEW; may repeat.")
 @click.option("--order", "order_key", default="", help="Only returns of this order, by id or reference.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@limit_option
 @where_options
 @json_option
 def list_returns(state: Sequence[str], order_key: str, limit: int, where: Where, as_json: bool) -> None:
     """List returns, oldest first."""
-    states = [_state(name) for name in state]
+    from crossdock.v1 import return_service_pb2 as pb
 
-    async def use(client: Any) -> list[Any]:
+    states = [enum_value(pb.Return.State, "--state", word) for word in state]
+
+    async def use(client: Any) -> tuple[list[Any], str]:
         order_id = (await find_order(client, order_key)).order_id if order_key else ""
-        found = []
-        async for each in client.list_returns(states=states, order_id=order_id):
-            found.append(each)
-            if len(found) > limit:
-                break
-        return found
+        return await at_most(limit, client.list_returns(states=states, order_id=order_id))
 
-    found = with_client(where, use)
-    shown = found[:limit]
+    shown, more = with_client(where, use)
     if as_json:
         print_json([as_dict(each) for each in shown])
         return
     rows = [
-        (r.return_id, local(r.create_time), state_name(r), _reason_name(r), r.carrier, r.waybill_number) for r in shown
+        (r.return_id, local(r.create_time), _state_name(r), _reason_name(r), r.carrier, r.waybill_number) for r in shown
     ]
     print_table("Returns", ("return_id", "asked", "state", "reason", "carrier", "waybill"), rows)
-    if len(found) > limit:
-        output.print(f"There are more; --limit {limit * 10} shows up to {limit * 10}.")
+    if more:
+        output.print(more)
 
 
 @return_.command()
@@ -145,42 +141,14 @@ def cancel(return_id: str, where: Where, as_json: bool) -> None:
     _show(with_client(where, lambda client: client.cancel_return(return_id)), as_json)
 
 
-def state_name(shown: Any) -> str:
-    """`BOOKED`; also for values that came after this client."""
-    return _name(type(shown).State, shown.state, "STATE_")
+def _state_name(shown: Any) -> str:
+    return enum_name(type(shown).State, shown.state)
 
 
 def _reason_name(shown: Any) -> str:
     from crossdock.v1 import return_service_pb2 as pb
 
-    return _name(pb.ReturnReason, shown.reason, "RETURN_REASON_")
-
-
-def _name(enum: Any, value: int, prefix: str) -> str:
-    try:
-        return str(enum.Name(value)).removeprefix(prefix)
-    except ValueError:
-        return str(value)
-
-
-def _reason(text: str) -> Any:
-    from crossdock.v1 import return_service_pb2 as pb
-
-    try:
-        return pb.ReturnReason.Value(f"RETURN_REASON_{text.upper().replace('-', '_')}")
-    except ValueError:
-        known = [n.removeprefix("RETURN_REASON_").lower().replace("_", "-") for n in pb.ReturnReason.keys()][1:]
-        stop_with([f"--reason {text}: use one of {', '.join(known)}"], BAD_USAGE)
-
-
-def _state(text: str) -> Any:
-    from crossdock.v1 import return_service_pb2 as pb
-
-    try:
-        return pb.Return.State.Value(f"STATE_{text.upper()}")
-    except ValueError:
-        known = [n.removeprefix("STATE_") for n in pb.Return.State.keys()][1:]
-        stop_with([f"--state {text}: use one of {', '.join(known)}"], BAD_USAGE)
+    return enum_name(pb.ReturnReason, shown.reason)
 
 
 def _item(text: str) -> Any:
@@ -199,13 +167,13 @@ def _show(shown: Any, as_json: bool) -> None:
     if as_json:
         print_json(as_dict(shown))
         return
-    output.print(Text(shown.return_id, "bold"), f" {state_name(shown)}", soft_wrap=True, markup=False)
+    output.print(Text(shown.return_id, "bold"), f" {_state_name(shown)}", soft_wrap=True, markup=False)
     goods = ", ".join(f"{item.quantity} x {item.title or item.sku}" for item in shown.items)
     opened = ", opened" if shown.opened else ""
     output.print(f"{goods}: {_reason_name(shown)}{opened}  order {shown.order_id}", soft_wrap=True, markup=False)
     decision = shown.decision
     by = f"rule {decision.rule}" if decision.rule else "no rule"
-    verdict = _name(type(decision).Verdict, decision.verdict, "VERDICT_")
+    verdict = enum_name(type(decision).Verdict, decision.verdict)
     output.print(f"{verdict} ({by}) {decision.explanation}".rstrip(), soft_wrap=True, markup=False)
     if shown.waybill_number:
         how = "a courier fetches it" if shown.pickup_booked else "the buyer hands it over"

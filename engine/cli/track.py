@@ -6,18 +6,20 @@ carrier would follow a stranger's parcel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from engine.cli.common import BAD_USAGE, FAILED, errors, json_option, output, print_json, print_table, stop_with
+from engine.cli.common import FAILED, errors, json_option, output, print_json, print_table, stop_with
 from engine.cli.connect import Where, find_order, where_options, with_client
+from engine.cli.track_wording import alert_text, event_status, event_text, freshness_text, place, status_name
+from engine.cli.wording import as_dict, local
 
 if TYPE_CHECKING:
     from crossdock import Client
-    from crossdock.v1.track_service_pb2 import Freshness, RecognizeCarrierResponse, StallAlert, Track, TrackEvent
+    from crossdock.v1.track_service_pb2 import Freshness, RecognizeCarrierResponse, Track
 
     Guess = RecognizeCarrierResponse.Guess
 
@@ -25,9 +27,6 @@ LIKELY_PERCENT, OUTSTANDING = 50, 2
 """A guess is used from this confidence on, when it is at least so many times as likely as the next."""
 CLOCK_SKEW_S = 5.0
 """What the clocks of this machine and the engine's may differ before an answer is called too old."""
-
-# Where the newest knowledge came from -> how it reads.
-HEARD_BY = {"SOURCE_PUSH": "by push", "SOURCE_POLL": "by asking the carrier"}
 
 
 @click.command()
@@ -109,90 +108,6 @@ def is_older(freshness: Freshness, asked_time: datetime, max_age_s: float) -> bo
     return age_s > max_age_s + CLOCK_SKEW_S
 
 
-def freshness_text(freshness: Freshness, now: datetime, zone: tzinfo | None = None) -> str:
-    """How fresh an answer is, in words: `heard 3 min ago by push, next question at 2026-01-02 14:05:00`."""
-    heard = "not heard of yet"
-    if freshness.HasField("observed_time"):
-        age_s = (now - freshness.observed_time.ToDatetime(UTC)).total_seconds()
-        by = HEARD_BY.get(type(freshness).Source.Name(freshness.source), "")
-        heard = f"heard {_span(age_s)} ago {by}".rstrip()
-    if not freshness.HasField("next_refresh_time"):
-        return f"{heard}, no next question planned"
-    return f"{heard}, next question at {local(freshness.next_refresh_time, zone)}"
-
-
-def local(when: Any, zone: tzinfo | None = None) -> str:
-    """A timestamp in `zone`, by default this machine's."""
-    return f"{when.ToDatetime(UTC).astimezone(zone):%Y-%m-%d %H:%M:%S}"
-
-
-def status_name(value: int) -> str:
-    """`IN_TRANSIT`; also for values that came after this client."""
-    from crossdock.v1 import track_status_pb2 as pb
-
-    try:
-        return pb.TrackStatus.Name(value).removeprefix("TRACK_STATUS_")  # type: ignore[arg-type]  # any number
-    except ValueError:
-        return str(value)
-
-
-def status_values(names: Iterable[str]) -> list[Any]:
-    """The statuses of these names, in either case; ends the process for a name that is none."""
-    from crossdock.v1 import track_status_pb2 as pb
-
-    known = [name.removeprefix("TRACK_STATUS_") for name in pb.TrackStatus.keys()][1:]
-    for name in names:
-        if name.upper() not in known:
-            stop_with([f"--status {name}: use one of {', '.join(known)}"], BAD_USAGE)
-    return [pb.TrackStatus.Value(f"TRACK_STATUS_{name.upper()}") for name in names]
-
-
-def event_status(event: TrackEvent) -> str:
-    """What an event means: its status, and the milestone where that says more."""
-    status = status_name(event.status) if event.status else ""
-    named = dict.fromkeys(name for name in (status, milestone_name(event)) if name)
-    return ", ".join(named) or f"unknown code {event.code}".rstrip()
-
-
-def milestone_name(event: TrackEvent) -> str:
-    """`AT_LOCKER`, "" for none; also for values that came after this client."""
-    from crossdock.v1 import track_status_pb2 as pb
-
-    if not event.milestone:
-        return ""
-    try:
-        return pb.Milestone.Name(event.milestone).removeprefix("MILESTONE_")
-    except ValueError:
-        return str(event.milestone)
-
-
-def place(event: TrackEvent) -> str:
-    """City and facility, as far as they are known."""
-    if event.facility.startswith(event.city):
-        return event.facility
-    return f"{event.city} {event.facility}".rstrip()
-
-
-def event_text(event: TrackEvent) -> str:
-    """The carrier's words, and the number the parcel goes on under."""
-    onward = f"(goes on as {event.new_waybill_number})" if event.new_waybill_number else ""
-    return f"{event.text} {onward}".strip()
-
-
-def alert_text(alert: StallAlert, zone: tzinfo | None = None) -> str:
-    """What an alert says, and since when: `no scan for 48 h (rule no-movement, raised 2026-01-02 14:05:00)`."""
-    over = f", over since {local(alert.resolved_time, zone)}" if alert.HasField("resolved_time") else ""
-    return f"{alert.reason} (rule {alert.rule}, raised {local(alert.raised_time, zone)}{over})"
-
-
-def as_dict(message: Any) -> dict[str, Any]:
-    """A message in the contract's field names."""
-    from google.protobuf import json_format
-
-    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return found
-
-
 def _stop_undecided(number: str, guesses: Sequence[Guess], as_json: bool) -> NoReturn:
     if as_json:
         print_json({"guesses": [as_dict(guess) for guess in guesses]})
@@ -234,11 +149,3 @@ def _show(found: Track, guesses: Sequence[Guess], now: datetime) -> None:
         return
     rows = [(local(e.event_time), event_status(e), place(e), event_text(e)) for e in found.events]
     print_table("Timeline", (f"time ({now.astimezone():%Z})", "status", "place", "text"), rows)
-
-
-def _span(age_s: float) -> str:
-    """A time span in its largest unit that fits."""
-    for unit_s, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if age_s >= unit_s:
-            return f"{age_s // unit_s:.0f} {name}"
-    return f"{max(age_s, 0):.0f} s"

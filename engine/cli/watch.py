@@ -17,7 +17,8 @@ import click
 
 from engine.cli.common import errors, json_option, output
 from engine.cli.connect import Where, where_options, with_client
-from engine.cli.track import event_status, event_text, local, milestone_name, place, status_name, status_values
+from engine.cli.track_wording import event_status, event_text, milestone_name, place, status_name
+from engine.cli.wording import as_line, enum_value, local
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,9 +63,11 @@ def watch(
     as_json: bool,
 ) -> None:
     """Print what happens to parcels until interrupted, then the cursor to go on from."""
+    from crossdock.v1 import track_status_pb2 as pb
+
     if changes_only and alerts_only:
         raise click.UsageError("--changes-only and --alerts-only: an alert changes no status; give one of them")
-    statuses = status_values(status)
+    statuses = [enum_value(pb.TrackStatus, "--status", word) for word in status]
     reached = ""
 
     async def use(client: Client) -> None:
@@ -137,9 +140,7 @@ def table_of(recent: Iterable[WatchTracksResponse], width: int) -> Table:
 
 
 def _print_json(message: WatchTracksResponse) -> None:
-    from google.protobuf import json_format
-
-    click.echo(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False))
+    click.echo(as_line(message))
 
 
 def _print_line(message: WatchTracksResponse) -> None:

@@ -7,7 +7,8 @@ fetched once and kept; our own is rendered each time, since that costs less than
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 from zoneinfo import ZoneInfo
@@ -21,25 +22,12 @@ from crossdock_sdk import CarrierLabel, LabelRequest, Manifest, Routing, SortCod
 from engine.clock import Clock
 from engine.core.calls import ask
 from engine.core.errors import LabelUnavailable, OrderNotBooked, UseCaseError
+from engine.core.merging import Merged, merge
 from engine.core.orders import Orders
 from engine.core.policy.records import BookingRecord, LoadedOrder, OrderState, StoredLabel
+from engine.core.printing import MEDIA_TYPES, LabelSpec, convert, print_pieces, unavailable
 from engine.crash import crash_point
-from engine.labels import (
-    Dpi,
-    FontSet,
-    LabelContent,
-    LabelError,
-    LabelFormat,
-    LabelParty,
-    LabelSize,
-    MergedPdf,
-    MergeItem,
-    UnprintableCharacter,
-    convert_carrier_pdf,
-    fit_carrier_pdf,
-    render,
-)
-from engine.labels.layout import lay_out
+from engine.labels import FontSet, LabelContent, LabelError, LabelParty, MergeItem
 from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Store
@@ -48,24 +36,7 @@ R = TypeVar("R")
 Args = TypeVarTuple("Args")
 
 RENDER_THREADS = 2
-MERGE_CHUNK_BYTES = 256 * 1024
-MERGE_AT_ONCE = 32
 ROUTINGS_KEPT = 10_000
-
-MEDIA_TYPES = {
-    LabelFormat.PDF: "application/pdf",
-    LabelFormat.PNG: "image/png",
-    LabelFormat.ZPL: "application/zpl",
-}
-
-
-class LabelSpec(msgspec.Struct, frozen=True):
-    """How a label shall look."""
-
-    format: LabelFormat = LabelFormat.PDF
-    size: LabelSize = LabelSize.MM_100X150
-    dpi: Dpi = 203
-    carrier_made: bool = False
 
 
 class LabelFile(msgspec.Struct, frozen=True):
@@ -74,20 +45,6 @@ class LabelFile(msgspec.Struct, frozen=True):
     content: bytes
     media_type: str
     waybill_numbers: tuple[str, ...]
-
-
-class Skipped(msgspec.Struct, frozen=True):
-    """An order whose label is not in a merged file."""
-
-    order_id: str
-    error: UseCaseError
-
-
-class Merged(msgspec.Struct, frozen=True):
-    """The end of a merge."""
-
-    skipped: tuple[Skipped, ...]
-    label_count: int
 
 
 class Labels:
@@ -127,45 +84,19 @@ class Labels:
         media_type = MEDIA_TYPES[spec.format]
         made = await self._carriers_own(tenant, loaded, booking, spec) if piece_number == 0 else None
         if made is not None:
-            content = await self._in_thread(_convert, made.content, spec)
+            content = await self._in_thread(convert, made.content, spec)
             return LabelFile(content, media_type, numbers)
         wanted = range(len(numbers)) if piece_number == 0 else range(piece_number - 1, piece_number)
         contents = [self._content(loaded, booking, index) for index in wanted]
-        content = await self._in_thread(_render, contents, spec, await self._fonts())
+        content = await self._in_thread(print_pieces, contents, spec, await self._fonts())
         return LabelFile(content, media_type, tuple(numbers[i] for i in wanted))
 
-    async def merge(self, tenant: str, order_ids: Sequence[str], spec: LabelSpec) -> AsyncIterator[bytes | Merged]:
-        """Chunks of one file, then what it holds. Raises LabelUnavailable for a PNG."""
-        if spec.format is LabelFormat.PNG:
-            raise LabelUnavailable("labels cannot be merged into one PNG", "ask for PDF or ZPL", field="spec.format")
-        fonts = await self._fonts()
-        merged = MergedPdf(spec.size, spec.dpi, fonts) if spec.format is LabelFormat.PDF else None
-        skipped: list[Skipped] = []
-        count = 0
-        for start in range(0, len(order_ids), MERGE_AT_ONCE):
-            # One trip to the thread for a batch: a trip costs as much as a label.
-            prepared = [
-                (order_id, await self._prepared(tenant, order_id, spec))
-                for order_id in order_ids[start : start + MERGE_AT_ONCE]
-            ]
-            batch = [items for _, items in prepared if not isinstance(items, UseCaseError)]
-            made = iter(await self._in_thread(_make_batch, batch, spec, fonts, merged))
-            waiting: list[bytes] = []
-            for order_id, items in prepared:
-                result = items if isinstance(items, UseCaseError) else next(made)
-                if isinstance(result, bytes):
-                    waiting.append(result)
-                    count += len(items) if isinstance(items, list) else 0
-                else:
-                    skipped.append(Skipped(order_id, result))
-            for piece in _pieces(waiting):
-                yield piece
-        if merged is not None and merged.page_count:
-            for piece in _pieces(merged.finish()):
-                yield piece
-        yield Merged(tuple(skipped), count)
+    def merge(self, tenant: str, order_ids: Sequence[str], spec: LabelSpec) -> AsyncIterator[bytes | Merged]:
+        """Chunks of one file, then what it holds. Raises LabelUnavailable for a PNG, once it is asked for a chunk."""
+        prepare = partial(self._prepared, tenant, spec)
+        return merge(order_ids, spec, prepare=prepare, load_fonts=self._fonts, threads=self._threads)
 
-    async def _prepared(self, tenant: str, order_id: str, spec: LabelSpec) -> list[MergeItem] | UseCaseError:
+    async def _prepared(self, tenant: str, spec: LabelSpec, order_id: str) -> list[MergeItem] | UseCaseError:
         """What goes into a merged file for one order, or why nothing does."""
         try:
             loaded, booking = await self._booked(tenant, order_id)
@@ -298,76 +229,8 @@ class Labels:
         try:
             return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
         except LabelError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
 def _label_party(name: str, phone: str, line: str) -> LabelParty:
     return LabelParty(name=name, phone=phone, address_line=line)
-
-
-def _convert(content: bytes, spec: LabelSpec) -> bytes:
-    return convert_carrier_pdf(content, format=spec.format, size=spec.size, dpi=spec.dpi)
-
-
-def _render(contents: Sequence[LabelContent], spec: LabelSpec, fonts: FontSet) -> bytes:
-    if spec.format is LabelFormat.PDF:
-        merged = MergedPdf(spec.size, spec.dpi, fonts)
-        for content in contents:
-            merged.add(content)
-        return merged.take() + b"".join(merged.finish())
-    if spec.format is LabelFormat.PNG and len(contents) > 1:
-        raise LabelError("piece_number", f"{len(contents)} labels do not go into one PNG", "Name one piece")
-    return b"".join(
-        render(content, format=spec.format, size=spec.size, dpi=spec.dpi, fonts=fonts) for content in contents
-    )
-
-
-def _make_batch(
-    batch: Sequence[list[MergeItem]], spec: LabelSpec, fonts: FontSet, merged: MergedPdf | None
-) -> list[bytes | LabelUnavailable]:
-    """The bytes each order adds to the file; an order that cannot be printed spoils no other."""
-    made: list[bytes | LabelUnavailable] = []
-    for items in batch:
-        try:
-            if merged is not None and len(items) > 1:
-                _check(items, spec, fonts)
-            made.append(b"".join([_make(item, spec, fonts, merged) for item in items]))
-        except LabelError as error:
-            made.append(_unavailable(error))
-    return made
-
-
-def _check(items: Sequence[MergeItem], spec: LabelSpec, fonts: FontSet) -> None:
-    """All pieces of an order or none: a page that has gone into the file cannot be taken out. Raises LabelError."""
-    for item in items:
-        if isinstance(item, LabelContent):
-            lay_out(item, spec.size, spec.dpi, fonts)
-
-
-def _make(item: MergeItem, spec: LabelSpec, fonts: FontSet, merged: MergedPdf | None) -> bytes:
-    if merged is None:
-        if isinstance(item, bytes):
-            return _convert(item, spec)
-        return render(item, format=spec.format, size=spec.size, dpi=spec.dpi, fonts=fonts)
-    if isinstance(item, bytes):
-        merged.add_carrier_pdf(fit_carrier_pdf(item, spec.size))
-    else:
-        merged.add(item)
-    return merged.take()
-
-
-def _pieces(chunks: Iterable[bytes]) -> Iterable[bytes]:
-    """The same bytes in pieces of at most MERGE_CHUNK_BYTES, the last ones whatever is left."""
-    buffer = bytearray()
-    for chunk in chunks:
-        buffer += chunk
-        while len(buffer) >= MERGE_CHUNK_BYTES:
-            yield bytes(buffer[:MERGE_CHUNK_BYTES])
-            del buffer[:MERGE_CHUNK_BYTES]
-    if buffer:
-        yield bytes(buffer)
-
-
-def _unavailable(error: LabelError) -> LabelUnavailable:
-    character = error.code_point if isinstance(error, UnprintableCharacter) else ""
-    return LabelUnavailable(error.problem, error.remedy, field=error.field, character=character)

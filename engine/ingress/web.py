@@ -31,20 +31,20 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 def ingress(
     pushes: Pushes,
     metrics: Metrics,
-    is_ready: Callable[[], str],
+    why_not_ready: Callable[[], str],
     *,
     max_body_bytes: int,
     public_metrics: bool = False,
     body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> ASGIApp:
-    """The application. `is_ready` gives "" when the engine takes work, else why not."""
+    """The application. `why_not_ready` gives "" when the engine takes work."""
     push = push_door(pushes, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(request: Request) -> Response:
-        problem = is_ready()
+        problem = why_not_ready()
         return PlainTextResponse(f"{problem or 'ready'}\n", 503 if problem else 200)
 
     async def scrape(request: Request) -> Response:

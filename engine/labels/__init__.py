@@ -19,7 +19,7 @@ from engine.labels.errors import (
 )
 from engine.labels.fontset import FontSet
 from engine.labels.masking import mask_address, mask_name, mask_phone
-from engine.labels.merge import MergedPdf, MergeItem, merge, merge_pdf
+from engine.labels.merge import MergedPdf, MergeItem
 from engine.labels.model import Dpi, LabelContent, LabelFormat, LabelParty, LabelSize, Temperature
 from engine.labels.render import convert_carrier_pdf, fit_carrier_pdf, render
 
@@ -46,7 +46,5 @@ __all__ = [
     "mask_address",
     "mask_name",
     "mask_phone",
-    "merge",
-    "merge_pdf",
     "render",
 ]

@@ -13,7 +13,7 @@ class LabelError(ValueError):
     """A label cannot be made from this input.
 
     `field` is a path such as `recipient.contact.name`; `problem` says what is wrong with it and
-    `remedy` how to mend it. `item_index` is the place in a merge (0 is the first), else None.
+    `remedy` how to mend it.
     """
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
@@ -21,11 +21,9 @@ class LabelError(ValueError):
         self.field = field
         self.problem = problem
         self.remedy = remedy
-        self.item_index: int | None = None
 
     def __str__(self) -> str:
-        place = "" if self.item_index is None else f"item {self.item_index}: "
-        return f"{place}{self.field}: {self.problem}. {self.remedy}."
+        return f"{self.field}: {self.problem}. {self.remedy}."
 
 
 class UnprintableCharacter(LabelError):

@@ -151,7 +151,7 @@ class Sheet:
                     text=line,
                     field=field,
                     x=(box.x + shift) * self._dots,
-                    baseline=(top + em * (0.88 + textfit.LEADING * index)) * self._dots,
+                    baseline=(top + em * (textfit.BASELINE + textfit.LEADING * index)) * self._dots,
                     width=width * self._dots,
                     em=em * self._dots,
                     bold=bold,

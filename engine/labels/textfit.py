@@ -14,8 +14,8 @@ from engine.labels.errors import TextDoesNotFit
 
 #: Distance of two baselines, in ems.
 LEADING = 1.2
-#: From the top of a line to its baseline, in ems: Han glyphs reach 0.88 above and 0.12 below it.
-BASELINE = 0.98
+#: From the top of a line to its baseline, in ems: Han glyphs reach so far above it, and 0.12 below.
+BASELINE = 0.88
 
 _NO_START = frozenset("，。、；：！？）》」』】〉〕…·,.;:!?)]}%℃")
 _NO_END = frozenset("（《「『【〈〔([{¥￥$#")

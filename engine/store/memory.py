@@ -1,4 +1,4 @@
-"""MemoryStore: the store's complete twin without a disk, for tests, demos and `--store memory`.
+"""MemoryStore: the store's complete twin without a disk, for tests.
 
 Every method does its work in one go in the event loop, so each is atomic by itself. Tracks stand in `memory_tracks`,
 returns in `memory_returns`.

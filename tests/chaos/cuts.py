@@ -67,7 +67,7 @@ async def play_cuts(folder: Path, *, seed: int, cuts: int, synchronous: str = "F
     random = Random(seed)
     found = Cuts()
     machine = 0
-    with patch("engine.store.sqlite.writer.CHECKPOINT_PAGES", CHECKPOINT_PAGES):
+    with patch("engine.store.sqlite.checkpoints.CHECKPOINT_PAGES", CHECKPOINT_PAGES):
         while found.cuts < cuts and not (found.lost or found.damage):
             machine += 1
             lives = min(LIVES_A_MACHINE, cuts - found.cuts)

@@ -39,13 +39,13 @@ class Run(msgspec.Struct):
 
 async def count_operations(folder: Path) -> int:
     """How many operations the scenario has when nothing fails."""
-    with patch("engine.store.sqlite.writer.CHECKPOINT_PAGES", CHECKPOINT_PAGES):
+    with patch("engine.store.sqlite.checkpoints.CHECKPOINT_PAGES", CHECKPOINT_PAGES):
         return (await fail_nth(folder, 0, Failure.BROKEN)).operations
 
 
 async def fail_all(folder: Path, numbers: Iterable[int], failure: Failure) -> dict[int, Run]:
     """The scenario once for each n."""
-    with patch("engine.store.sqlite.writer.CHECKPOINT_PAGES", CHECKPOINT_PAGES):
+    with patch("engine.store.sqlite.checkpoints.CHECKPOINT_PAGES", CHECKPOINT_PAGES):
         return {n: await fail_nth(folder / f"{failure.name}-{n}", n, failure) for n in numbers}
 
 

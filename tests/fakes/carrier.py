@@ -263,8 +263,8 @@ class FakeCarrier(Carrier):
     def cancel(self, ctx: CallContext, cancellations: Sequence[Cancellation]) -> Flow[list[Any]]:
         """See Carrier."""
         item = cancellations[0]
-        yield from self._ask("cancel", reference=item.reference, waybill_number=item.waybill_number)
-        return [Cancelled(item.reference, self.manifest.booking.cancel_is_local)]
+        read = yield from self._ask("cancel", reference=item.reference, waybill_number=item.waybill_number)
+        return [Cancelled(item.reference, read.get("local_only", False))]
 
     def label(self, ctx: CallContext, requests: Sequence[LabelRequest]) -> Flow[list[Any]]:
         """See Carrier."""

@@ -82,9 +82,9 @@ def loaded(*attempts: AttemptRecord, **fields: Any) -> LoadedOrder:
     return LoadedOrder(OrderRecord(**values), attempts)
 
 
-def booking(number: int = 1, carrier: str = "alpha", **fields: Any) -> BookingRecord:
-    """The booking of an attempt."""
-    return BookingRecord(number, carrier, f"{carrier}-1", "std", "Standard", "W1", NOW, **fields)
+def booking(carrier: str = "alpha", **fields: Any) -> BookingRecord:
+    """A booking."""
+    return BookingRecord(carrier, f"{carrier}-1", "std", "Standard", "W1", NOW, **fields)
 
 
 def a_return(state: ReturnState = ReturnState.APPROVED, **fields: Any) -> ReturnRecord:

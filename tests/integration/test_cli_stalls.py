@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from crossdock.v1.track_service_pb2 import StallAlert, TrackNews, WatchTracksResponse
-from engine.cli.track import alert_text, local
+from engine.cli.track_wording import alert_text
 from engine.cli.watch import facts, table_of
+from engine.cli.wording import local
 from tests.integration import kit
 from tests.integration.terminal import crossdock, interrupted
 from tests.integration.world import World, running_world

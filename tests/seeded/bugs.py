@@ -36,10 +36,10 @@ from engine.outbound.call import CallReport
 from engine.outbound.errors import FaultKind, NotSent, TransportError
 from engine.outbound.feedback import Lesson, lesson
 from engine.store.memory_tracks import MemoryTracks
+from engine.store.sqlite.batch import Batches, Item
 from engine.store.sqlite.connection import open_writer
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.transaction import Transaction
-from engine.store.sqlite.writer import Writer, _Item
 from engine.store.track_port import TrackChange
 
 POWER_CUT = "tests/integration/test_store_power.py::test_a_power_cut_loses_nothing_that_was_acknowledged"
@@ -66,21 +66,22 @@ def _synchronous_normal() -> None:
 
 
 def _answer_before_commit() -> None:
-    def write(self: Writer, batch: list[_Item[Any]]) -> tuple[list[Any], list[Any]]:
+    def answer(item: Item[Any]) -> None:
+        if not item.future.done():
+            item.future.set_result(item.result)
+
+    def write(self: Batches, batch: list[Item[Any]]) -> tuple[list[Any], list[Any]]:
         transaction = Transaction(self._cursor, self._last)
-        try:
-            self._cursor.execute("BEGIN IMMEDIATE")
-            for item in batch:
-                self._write_item(transaction, item)
-            self._tell(self._deliver, batch, [], [], 0.001)
-            self._connection.execute("COMMIT")
-        except Exception as error:
-            self._fail(batch, error)
-            return [], []
+        self._cursor.execute("BEGIN IMMEDIATE")
+        for item in batch:
+            self._write_item(transaction, item)
+        for item in batch:
+            item.future.get_loop().call_soon_threadsafe(answer, item)
+        self._connection.execute("COMMIT")
         self._last = transaction.last
         return transaction.events, transaction.news
 
-    _lay(Writer, "_write", write)
+    _lay(Batches, "write", write)
 
 
 def _send_before_commit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections import Counter
 from importlib import resources
@@ -13,7 +14,7 @@ from crossdock.v1 import core_pb2, order_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.common import output, print_json
 from engine.cli.demo import checks
-from engine.cli.demo.parcels import follow_parcels
+from engine.cli.demo.parcels import FOLLOWED, follow_parcels
 from engine.cli.demo.returns import send_back
 from engine.cli.demo.story import Story, demo_order
 from engine.cli.sandbox import Sandbox, running_sandbox
@@ -206,14 +207,18 @@ def _say_goodbye(story: Story, sandbox: Sandbox, folder: Path, *, keep: bool) ->
     else:
         story.say("[red]Something above is not true.[/red]")
     output.print(f"\n  labels   {folder / 'labels.pdf'}\n  results  {folder / 'results.csv'}", soft_wrap=True)
+    if not keep:
+        output.print("\n  With --keep it stays up afterwards, and prints what to try next.")
+        return
+    crossdock = shlex.quote(str(Path(sys.executable).with_name("crossdock")))  # not on the PATH of a second shell
     lines = (
+        f"export CROSSDOCK_SERVER={sandbox.server}",
+        f"{crossdock} track --order {FOLLOWED['zto']}",
+        f"{crossdock} label {FOLLOWED['sf']} --format png",
         f"grpcurl -plaintext {sandbox.server} list crossdock.v1.OrderService",
-        f'grpcurl -plaintext -d \'{{"reference": "DEMO-LOST-0"}}\' {sandbox.server} crossdock.v1.OrderService/GetOrder',
-        f"crossdock label DEMO-LOST-0 --server {sandbox.server} --format png",
         f"curl {sandbox.http}/metrics",
     )
-    title = "Try next:" if keep else "Run it with --keep and try next:"
-    output.print(f"\n  {title}")
+    output.print("\n  Try next, in a second shell:")
     for line in lines:
         output.print(f"    {line}", soft_wrap=True, markup=False)
 

@@ -44,8 +44,6 @@ FIELDS: Mapping[str, str] = {
 REQUIRED = ("reference", "name", "phone", "street", "title", "quantity", "weight")
 """An order cannot be shipped without these; each needs a column or a default."""
 
-MONEY = ("amount", "insured_value", "cash_on_delivery")
-
 DEFAULT_COLUMNS: Mapping[str, str] = {
     "订单号": "reference",
     "收件人": "name",

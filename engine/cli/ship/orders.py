@@ -47,7 +47,6 @@ class OrderReader:
 
     def __init__(self, layout: Layout, mapping: ColumnMapping) -> None:
         self._layout = layout
-        self._defaults = mapping.defaults
         self._values = {field: words for field, words in mapping.values.items() if field not in ENUMS}
         self._enums = {field: self._words(field, mapping) for field in ENUMS}
         self._weight_unit = mapping.weight_unit

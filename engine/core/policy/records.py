@@ -90,7 +90,6 @@ class OrderDraft(msgspec.Struct, frozen=True):
 class BookingRecord(msgspec.Struct, frozen=True):
     """The live (or cancelled) booking of an order."""
 
-    attempt_number: int
     carrier: str
     account_id: str
     service: str

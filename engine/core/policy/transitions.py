@@ -104,7 +104,6 @@ def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
         loaded.order,
         state=OrderState.CANCELLING if cancelling else OrderState.BOOKED,
         booking=BookingRecord(
-            attempt_number=attempt.number,
             carrier=attempt.carrier,
             account_id=attempt.account_id,
             service=attempt.service,

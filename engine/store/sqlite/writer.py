@@ -1,11 +1,10 @@
 """The one thread that writes: what has queued is committed together, then all are told at once.
 
-- A batch is one transaction. Items that have a plan are written together, the others one after the other. Should one of
-  them fail after it changed anything, the batch begins anew with a savepoint for each: one that fails spoils no other.
+- A batch is one transaction (`batch`); a future resolves only after COMMIT returned.
 - While writers are many, writes gather in the event loop and are handed over together (`hand_over_at`).
-- A future resolves only after COMMIT returned; a batch comes back to the event loop in one call.
+- A batch comes back to the event loop in one call.
 - After a failed write or fsync nothing is known of the file's state: the process ends with code 75.
-- The writer alone checkpoints: PASSIVE each 1,000 pages, TRUNCATE when idle and at the end.
+- The writer's thread alone checkpoints (`checkpoints`), between batches.
 """
 
 from __future__ import annotations
@@ -18,25 +17,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
 from engine.core.policy.records import Event
 from engine.core.policy.track_records import NumberedNews
-from engine.crash import crash_point
 from engine.store.observe import StoreObserver
 from engine.store.port import StoreError
-from engine.store.sqlite.failures import cause_of, translate
-from engine.store.sqlite.queries import SQL
-from engine.store.sqlite.together import Plan, write_together
-from engine.store.sqlite.transaction import Logs, Transaction
+from engine.store.sqlite.batch import Batches, Item
+from engine.store.sqlite.checkpoints import Checkpoints
+from engine.store.sqlite.failures import cause_of
+from engine.store.sqlite.together import Plan
+from engine.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 
 BATCH_ITEMS = 256
 QUEUE_ITEMS = 8_192
-CHECKPOINT_PAGES = 1_000
 IDLE_S = 1.0
 GATHER_S = 0.008
 """Least time between two hand-overs while writers are many: else half of all commits under load held a single write."""
@@ -71,17 +69,6 @@ def hand_over_at(now: float, handed_over_at: float, shared_at: float) -> float:
     return max(now, handed_over_at + GATHER_S) if many else now
 
 
-class _Item(Generic[T]):
-    __slots__ = ("error", "future", "plan", "result", "work")
-
-    def __init__(self, work: Callable[[Transaction], T], plan: Plan | None, future: asyncio.Future[T]) -> None:
-        self.work = work
-        self.plan = plan
-        self.future = future
-        self.result: Any = None
-        self.error: Exception | None = None
-
-
 class Writer:
     """Owns the writing connection. `run` and `aclose` belong to the event loop."""
 
@@ -96,33 +83,28 @@ class Writer:
         idle_s: float = IDLE_S,
     ) -> None:
         self._connection = connection
-        self._cursor = connection.cursor()
+        self._batches = Batches(connection)
+        self._checkpoints = Checkpoints(connection, self._disk_failed)
         self._observer = observer
         self._deliver_events = deliver_events
         self._deliver_news = deliver_news
         self._fatal = fatal
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
-        self._gathered: list[_Item[Any]] = []
+        self._gathered: list[Item[Any]] = []
         self._handed_over_at = self._shared_at = float("-inf")
-        self._queue: queue.SimpleQueue[list[_Item[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Item[Any]] | None] = queue.SimpleQueue()
         self._closed = ""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._pending = 0
         self._batches_ended = 0
         self._watch: asyncio.TimerHandle | None = None
-        self._wal_pages = 0
-        self._checked_pages = 0
-        self._wrote_at = 0.0
-        self._last = Logs(
-            int(connection.execute(SQL.last_sequence).get), int(connection.execute(SQL.last_news_sequence).get)
-        )
         self._thread = threading.Thread(target=self._live, name="store-writer", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
-        self._connection.set_wal_hook(self._note_wal_pages)
+        self._checkpoints.start()
         self._thread.start()
 
     def run(self, work: Callable[[Transaction], T], plan: Plan | None = None) -> asyncio.Future[T]:
@@ -140,7 +122,7 @@ class Writer:
         if not self._gathered:
             due = hand_over_at(self._loop.time(), self._handed_over_at, self._shared_at)
             self._loop.call_at(due, self._hand_over)
-        self._gathered.append(_Item(work, plan, future))
+        self._gathered.append(Item(work, plan, future))
         self._pending += 1
         return future
 
@@ -180,27 +162,32 @@ class Writer:
 
     def _turn(self) -> bool:
         """One batch, or one checkpoint when idle; False when it was the last."""
+        checkpoints = self._checkpoints
         try:
-            first = self._queue.get(timeout=self._idle_s if self._wal_pages else None)
+            first = self._queue.get(timeout=self._idle_s if checkpoints.wal_pages else None)
         except queue.Empty:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            checkpoints.move_all()
             return True
         if first is None:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            checkpoints.move_all()
             return False
         batch, last = self._fill(first)
         begun = time.perf_counter()
-        events, news = self._write(batch)
+        try:
+            events, news = self._batches.write(batch)
+        except Exception as error:
+            self._fail(batch, error)
+            events, news = [], []
         self._tell(self._deliver, batch, events, news, time.perf_counter() - begun)
-        if self._wal_pages - self._checked_pages >= CHECKPOINT_PAGES:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if checkpoints.due:
+            checkpoints.move()
         # Questions come many times a second, also to an engine at rest: only what was written counts as work.
-        rests = self._wal_pages and time.monotonic() - self._wrote_at >= self._idle_s
+        rests = checkpoints.wal_pages and time.monotonic() - checkpoints.wrote_at >= self._idle_s
         if last or rests:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            checkpoints.move_all()
         return not (last or self._closed.startswith("the disk"))
 
-    def _fill(self, first: list[_Item[Any]]) -> tuple[list[_Item[Any]], bool]:
+    def _fill(self, first: list[Item[Any]]) -> tuple[list[Item[Any]], bool]:
         batch = first
         while len(batch) < BATCH_ITEMS:
             try:
@@ -212,117 +199,18 @@ class Writer:
             batch += items
         return batch, False
 
-    def _write(self, batch: list[_Item[Any]]) -> tuple[list[Event], list[NumberedNews]]:
-        transaction = Transaction(self._cursor, self._last)
-        try:
-            self._cursor.execute("BEGIN IMMEDIATE")
-            if not self._write_plainly(transaction, batch):
-                if self._connection.in_transaction:
-                    self._cursor.execute("ROLLBACK")
-                self._cursor.execute("BEGIN IMMEDIATE")
-                transaction = Transaction(self._cursor, self._last)
-                for item in batch:
-                    self._write_item(transaction, item)
-            if transaction.events:
-                crash_point("batch_written")
-            self._connection.execute("COMMIT")
-        except Exception as error:
-            self._fail(batch, error)
-            return [], []
-        self._last = transaction.last
-        return transaction.events, transaction.news
-
-    def _write_plainly(self, transaction: Transaction, batch: list[_Item[Any]]) -> bool:
-        """Write the batch without savepoints; False when something failed that only a new beginning takes back."""
-        try:
-            write_together(transaction, [item.plan for item in batch if item.plan is not None])
-        except (apsw.IOError, apsw.FullError, apsw.CorruptError):
-            raise  # the whole transaction is lost, not only what was planned
-        except Exception:
-            return False
-        for item in batch:
-            if item.plan is not None:
-                item.result = item.plan.result
-            elif not self._write_alone(transaction, item):
-                return False
-        return True
-
-    def _write_alone(self, transaction: Transaction, item: _Item[Any]) -> bool:
-        """Write an item; False when it failed with changes that only a savepoint could take back."""
-        changes = self._connection.total_changes()
-        try:
-            item.result = item.work(transaction)
-        except (apsw.IOError, apsw.FullError, apsw.CorruptError):
-            raise  # the whole transaction is lost, not only this item
-        except Exception as error:
-            if not self._connection.in_transaction:
-                raise
-            item.error = translate(error)
-            return self._connection.total_changes() == changes
-        return True
-
-    def _write_item(self, transaction: Transaction, item: _Item[Any]) -> None:
-        """Write an item inside a savepoint."""
-        item.error = None
-        mark = transaction.mark()
-        execute = self._cursor.execute
-        execute("SAVEPOINT item")
-        try:
-            item.result = item.work(transaction)
-        except (apsw.IOError, apsw.FullError, apsw.CorruptError):
-            raise  # the whole transaction is lost, not only this item
-        except Exception as error:
-            if not self._connection.in_transaction:
-                raise
-            execute("ROLLBACK TO item")
-            transaction.back_to(mark)
-            item.error = translate(error)
-        execute("RELEASE item")
-
-    def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
+    def _fail(self, batch: list[Item[Any]], error: Exception) -> None:
         """Nothing of the batch is durable: take it back and say so, or end the process."""
-        text = cause_of(error)
         if isinstance(error, apsw.IOError):
-            self._closed = f"the disk failed ({text}): check it, then restart the engine"
-            self._fatal(f"store: {self._closed}; ending so that nothing false is acknowledged")
+            self._disk_failed(error)
+        text = cause_of(error)
         for item in batch:
             item.error = StoreError(f"nothing was stored: {text}")
-        if self._connection.in_transaction:
-            try:
-                self._connection.execute("ROLLBACK")
-            except apsw.Error as rollback_error:
-                _log.error("store: rollback failed: %s", rollback_error)
+        self._batches.take_back()
 
-    def _checkpoint(self, mode: int) -> None:
-        """Move the log into the file as far as readers allow, without waiting for them."""
-        crash_point("checkpoint_begun")
-        self._connection.set_busy_timeout(0)
-        try:
-            pages, _ = self._connection.wal_checkpoint(mode=mode)
-            self._checked_pages = max(pages, 0)
-            if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
-                self._wal_pages = 0
-        except apsw.BusyError:
-            self._checked_pages = self._wal_pages
-            if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
-                self._wal_pages = 0  # a reader holds it: try again after the next commit
-        except apsw.IOError as error:
-            self._closed = f"the disk failed ({cause_of(error)}): check it, then restart the engine"
-            self._fatal(f"store: {self._closed}")
-        except apsw.FullError as error:
-            # The rows are safe in the log; only the file cannot grow.
-            _log.error("store: checkpoint failed: %s", cause_of(error))
-            self._checked_pages = self._wal_pages
-            self._wal_pages = 0
-        finally:
-            self._connection.set_busy_timeout(5_000)
-
-    def _note_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        if pages < self._wal_pages:
-            self._checked_pages = 0  # the log began anew
-        self._wal_pages = pages
-        self._wrote_at = time.monotonic()
-        return apsw.SQLITE_OK
+    def _disk_failed(self, error: apsw.IOError) -> None:
+        self._closed = f"the disk failed ({cause_of(error)}): check it, then restart the engine"
+        self._fatal(f"store: {self._closed}; ending so that nothing false is acknowledged")
 
     def _tell(self, call: Callable[..., None], *args: object) -> None:
         try:
@@ -353,7 +241,7 @@ class Writer:
             time.sleep(YIELD_S)
         self._watch_writer()
 
-    def _deliver(self, batch: list[_Item[Any]], events: list[Event], news: list[NumberedNews], seconds: float) -> None:
+    def _deliver(self, batch: list[Item[Any]], events: list[Event], news: list[NumberedNews], seconds: float) -> None:
         self._pending -= len(batch)
         self._batches_ended += 1
         if len(batch) > 1:

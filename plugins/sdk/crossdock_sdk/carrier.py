@@ -108,7 +108,6 @@ class Carrier:
     Subclasses set nothing but methods; the manifest beside the package says which of them exist.
     """
 
-    sdk_version: ClassVar[int] = 1
     mapping_version: ClassVar[int] = 1
     """Rises whenever a row of the tracking tables changes; every stored event names the version that mapped it."""
 

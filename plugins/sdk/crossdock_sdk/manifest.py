@@ -108,15 +108,13 @@ class BookingFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lookup_settles_s: a look-up that finds nothing is proof only when the booking is at least this
     old. lookup_shows_cancelled: false when a look-up cannot tell a cancelled booking from a live
     one, so that only the cancel call itself is proof. confirmed_by_push: an order push may settle
-    an unknown outcome. cancel_is_local: there is no cancel call; unused numbers are recycled by the
-    carrier.
+    an unknown outcome.
     """
 
     repeat: Repeat = Repeat.BOOKS_AGAIN
     lookup_settles_s: float = 30.0
     lookup_shows_cancelled: bool = True
     confirmed_by_push: bool = False
-    cancel_is_local: bool = False
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

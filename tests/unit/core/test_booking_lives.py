@@ -8,13 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from crossdock_sdk import ErrorClass
-from crossdock_sdk.manifest import BookingFacts
 from engine.core.commits import WORKER_RETRY_S
 from engine.core.errors import OrderNotCancellable, OrderNotFound
 from engine.core.policy.records import EventKind, LoadedOrder, OrderState, RoutingWish
 from engine.core.policy.transitions import Step
 from engine.store.port import Change, Stale, StoreError
-from tests.fakes.carrier import lost, manifest, refuse, silent
+from tests.fakes.carrier import answer, lost, manifest, refuse, silent
 from tests.fakes.house import TENANT, House, house, states
 
 pytestmark = pytest.mark.anyio
@@ -116,8 +115,8 @@ async def test_a_cancel_without_an_answer_is_asked_again() -> None:
 
 async def test_a_local_cancel_is_marked_as_such() -> None:
     """A carrier that recycles unused numbers itself knows nothing of it."""
-    local = manifest("alpha", booking=BookingFacts(cancel_is_local=True))
-    async with house(local) as scene:
+    async with house(ALPHA) as scene:
+        scene.network.script("alpha", "cancel", answer(local_only=True))
         created = await scene.create()
         after = await cancelled(scene, created.order)
 

@@ -10,8 +10,10 @@ import pytest
 
 from crossdock_sdk import ErrorClass, Item, Option, Parcel
 from engine.core.errors import LabelUnavailable, OrderNotBooked, OrderNotFound
-from engine.core.labels import Labels, LabelSpec, Merged
+from engine.core.labels import Labels
+from engine.core.merging import Merged
 from engine.core.orders import Created
+from engine.core.printing import LabelSpec
 from engine.labels import FontSet, LabelFormat, LabelSize, MergedPdf
 from tests.fakes.carrier import answer, manifest, refuse, silent
 from tests.fakes.house import TENANT, House, house

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 
 import pytest
@@ -34,8 +34,6 @@ from engine.labels import (
     UnsupportedOutput,
     convert_carrier_pdf,
     fit_carrier_pdf,
-    merge,
-    merge_pdf,
     render,
 )
 
@@ -59,6 +57,19 @@ def _texts(pdf: bytes) -> list[str]:
     return [page.extract_text() for page in PdfReader(BytesIO(pdf), strict=True).pages]
 
 
+def _merged(items: Iterable[MergeItem], fonts: FontSet, size: LabelSize = _SIZE) -> bytes:
+    """All of them as one PDF, taken page by page."""
+    merged = MergedPdf(size, 203, fonts)
+    taken = []
+    for item in items:
+        if isinstance(item, bytes):
+            merged.add_carrier_pdf(item)
+        else:
+            merged.add(item)
+        taken.append(merged.take())
+    return b"".join([*taken, *merged.finish()])
+
+
 def test_merge_keeps_the_order_of_mixed_items(make_content: MakeContent, fonts: FontSet) -> None:
     """Our labels and carriers' pages come out in the order they went in."""
     items: list[MergeItem] = [
@@ -68,7 +79,7 @@ def test_merge_keeps_the_order_of_mixed_items(make_content: MakeContent, fonts: 
         _carrier_pdf("FIFTH", width=425, height=283),
     ]
 
-    merged = b"".join(merge_pdf(items, size=_SIZE, fonts=fonts))
+    merged = _merged(items, fonts)
 
     texts = _texts(merged)
     words = ("FIRST", "SECOND", "THIRD", "FOURTH", "FIFTH")
@@ -81,7 +92,7 @@ def test_merge_shares_one_font_subset(make_content: MakeContent, fonts: FontSet)
     items = [make_content(reference=f"SO{index}") for index in range(50)]
     single = render(items[0], format=LabelFormat.PDF, size=_SIZE, fonts=fonts)
 
-    merged = b"".join(merge_pdf(items, size=_SIZE, fonts=fonts))
+    merged = _merged(items, fonts)
 
     assert merged.count(b"/FontFile2") == 2
     assert len(merged) < 50 * len(single) / 4
@@ -91,7 +102,7 @@ def test_merge_is_a_valid_file_beyond_one_page_tree_node(make_content: MakeConte
     """A strict reader finds every page of a document with several page tree nodes."""
     items = [make_content(reference=f"NO{index:04d}") for index in range(205)]
 
-    merged = b"".join(merge_pdf(items, size=LabelSize.MM_76X130, fonts=fonts))
+    merged = _merged(items, fonts, LabelSize.MM_76X130)
 
     reader = PdfReader(BytesIO(merged), strict=True)
     assert len(reader.pages) == 205
@@ -117,40 +128,10 @@ def test_merge_memory_does_not_grow_with_pages(make_content: MakeContent, fonts:
     assert kept_bytes < 100_000
 
 
-def test_merged_zpl_is_every_label_in_turn(make_content: MakeContent, fonts: FontSet) -> None:
-    """A ZPL job is the labels one after the other, a carrier's page as a picture."""
-    own = make_content()
-    single = render(own, format=LabelFormat.ZPL, size=_SIZE, fonts=fonts)
-
-    job = b"".join(merge([own, _carrier_pdf("X"), own], format=LabelFormat.ZPL, size=_SIZE, fonts=fonts))
-
-    assert job.startswith(single)
-    assert job.endswith(single)
-    assert job.count(b"^XA") == 3
-
-
-def test_png_cannot_be_merged(make_content: MakeContent) -> None:
-    """Merging into PNG is refused at once, with the formats that work."""
-    with pytest.raises(UnsupportedOutput, match="PDF or ZPL"):
-        merge([make_content()], format=LabelFormat.PNG, size=_SIZE)
-
-
-@pytest.mark.parametrize("format", [LabelFormat.PDF, LabelFormat.ZPL])
-def test_nothing_to_merge_is_an_error(format: LabelFormat) -> None:
-    """An empty list makes no empty file."""
+def test_nothing_to_merge_is_an_error(fonts: FontSet) -> None:
+    """No label makes no empty file."""
     with pytest.raises(LabelError, match="nothing to merge"):
-        list(merge([], format=format, size=_SIZE))
-
-
-@pytest.mark.parametrize("format", [LabelFormat.PDF, LabelFormat.ZPL])
-def test_merge_error_names_the_item(make_content: MakeContent, format: LabelFormat) -> None:
-    """An item that cannot be printed is named by its place in the list."""
-    items = [make_content(), make_content(piece_number=9)]
-
-    with pytest.raises(LabelError, match="item 1: piece_number") as caught:
-        list(merge(items, format=format, size=_SIZE))
-
-    assert caught.value.item_index == 1
+        list(MergedPdf(_SIZE, 203, fonts).finish())
 
 
 def test_merge_goes_on_after_a_refused_carrier_file(fonts: FontSet) -> None:

@@ -77,7 +77,7 @@ class Samples:
         return NewEvent(order.tenant, order.order_id, kind, NOW, order.draft.reference, order.state)
 
     def booking(self, carrier: str = "sf", waybill_number: str = "SF1000000000001") -> BookingRecord:
-        return BookingRecord(1, carrier, "sf-main", "1", "标快", waybill_number, NOW, freight=Money("CNY", 1990))
+        return BookingRecord(carrier, "sf-main", "1", "标快", waybill_number, NOW, freight=Money("CNY", 1990))
 
     def booked(self, order: OrderRecord, **fields: Any) -> OrderRecord:
         values = {"state": OrderState.BOOKED, "booking": self.booking(), "due_time": None, **fields}

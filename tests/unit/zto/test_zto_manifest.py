@@ -21,7 +21,6 @@ def test_manifest_states_what_recovery_may_rely_on() -> None:
     assert "find" not in manifest.operations
     assert manifest.booking.repeat is Repeat.BOOKS_AGAIN
     assert manifest.booking.confirmed_by_push
-    assert manifest.booking.cancel_is_local
     assert manifest.max_parcels == 1
 
 
