@@ -44,7 +44,7 @@ METHODS = {
 @pytest.fixture
 async def server() -> AsyncIterator[str]:
     """The address of an engine of a later contract."""
-    engine = grpc.aio.server()
+    engine = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
     for service, methods in METHODS.items():
         handler = grpc.method_handlers_generic_handler(f"crossdock.v1.{service}", methods)
         engine.add_generic_rpc_handlers((handler,))

@@ -110,7 +110,9 @@ class RunningTwin:
 
     def __init__(self, twin: EngineTwin, address: str = "127.0.0.1:0") -> None:
         self.twin = twin
-        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=20))
+        # Else a twin that comes back to its address may share it with another process's, and get its calls.
+        options = (("grpc.so_reuseport", 0),)
+        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=20), options=options)
         # Only what the command calls is there.
         add_OrderServiceServicer_to_server(_Orders(twin), self._server)  # type: ignore[abstract]
         add_LabelServiceServicer_to_server(_Labels(twin), self._server)  # type: ignore[abstract]
