@@ -72,7 +72,8 @@ def _rate(axes: Axes, run: Run) -> None:
     refused = [(b.refused - a.refused) / (b.at_s - a.at_s) for a, b in pairs]
     axes.hlines(plan.quota_per_s, *plan.peak, color=RED, linestyle="--", linewidth=1.2, label="hidden quota")
     axes.plot(moments, taken, color=GREEN, linewidth=1.4, label="calls it took")
-    axes.step(*zip(*learned, strict=True), where="post", color=BLUE, linewidth=1.8, label="learned rate")
+    if learned:
+        axes.step(*zip(*learned, strict=True), where="post", color=BLUE, linewidth=1.8, label="learned rate")
     axes.bar(moments, refused, width=1.0, color=RED, alpha=0.8, label="calls it refused")
     axes.set_ylabel("calls/s")
     axes.set_ylim(0, plan.quota_per_s * 1.6)

@@ -163,18 +163,19 @@ def schedule() -> Iterator[str]:
 
 
 async def open_loop(caller: Caller, rate: float, seconds: float) -> list[Call]:
-    """So many calls a second for so long; waits for the answers of all."""
+    """So many calls a second for so long; waits for the answers of all, or gives them up when it is cancelled."""
     kinds = [kind for kind, _ in zip(schedule(), range(int(rate * seconds)), strict=False)]
     requests = [caller.request(kind) for kind in kinds]
     tasks: list[asyncio.Task[Call]] = []
     started_s = time.perf_counter()
-    for index, (kind, request) in enumerate(zip(kinds, requests, strict=True)):
-        due_s = started_s + index / rate
-        wait_s = due_s - time.perf_counter()
-        if wait_s > 0 or index % 8 == 0:
-            await asyncio.sleep(max(wait_s, 0.0))
-        tasks.append(asyncio.create_task(caller.call(kind, due_s, request)))
-    return list(await asyncio.gather(*tasks))
+    async with asyncio.TaskGroup() as group:
+        for index, (kind, request) in enumerate(zip(kinds, requests, strict=True)):
+            due_s = started_s + index / rate
+            wait_s = due_s - time.perf_counter()
+            if wait_s > 0 or index % 8 == 0:
+                await asyncio.sleep(max(wait_s, 0.0))
+            tasks.append(group.create_task(caller.call(kind, due_s, request)))
+    return [task.result() for task in tasks]
 
 
 async def closed_loop(caller: Caller, in_flight: int, seconds: float) -> list[Call]:

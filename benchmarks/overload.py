@@ -180,6 +180,7 @@ async def back_after_s(engine: Engine, caller: Caller, rate: float) -> float:
             await asyncio.sleep(0.25)
     finally:
         going_on.cancel()
+        await asyncio.gather(going_on, return_exceptions=True)
     return round(passed_s, 1)
 
 

@@ -50,11 +50,12 @@ class Line(asyncio.Protocol):
         if len(self._answer) >= head_end + 4 + length and self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._answer.clear()
-            waiting.set_result(int(head.split(b" ", 2)[1]))
+            if not waiting.done():  # else its caller has given up, and closes this
+                waiting.set_result(int(head.split(b" ", 2)[1]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio's."""
-        if self._waiting is not None:
+        if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(exc or EOFError("the server hung up"))
 
 
