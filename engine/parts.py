@@ -69,6 +69,7 @@ class Parts:
         self.clock = clock
         ready = prepare(settings, registry)
         weights = {t.name: t.weight for t in settings.tenant}
+        self.weights = weights
         self.callers = ready.tenants
         self.tenants = tuple(t.name for t in settings.tenant) or (ANONYMOUS,)
         self.accounts = ready.accounts
@@ -136,6 +137,7 @@ async def furnish(parts: Parts, workers: asyncio.TaskGroup, epoch: int) -> Rooms
         clock=parts.clock,
         observer=parts.metrics,
         max_open=settings.server.max_open_bookings,
+        weights=parts.weights,
         brownout=parts.brownout,
     )
     tracks = Tracks(

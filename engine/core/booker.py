@@ -9,6 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -70,6 +71,7 @@ class Booker:
             standings=standings,
         )
         self._active: dict[str, float] = {}  # order id -> monotonic deadline of whoever waits
+        self.open_by_tenant: Counter[str] = Counter()
         self._waiters: dict[str, list[asyncio.Future[LoadedOrder | None]]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._running: set[asyncio.Task[None]] = set()
@@ -106,6 +108,7 @@ class Booker:
         if order_id in self._active or self._closed:
             return
         self._active[order_id] = self._clock.monotonic() + deadline_s
+        self.open_by_tenant[loaded.order.tenant] += 1
         task = self._group.create_task(self._run(loaded, fresh, others))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -158,6 +161,7 @@ class Booker:
             await self.commits.postpone(loaded)
         finally:
             del self._active[order_id]
+            self.open_by_tenant[loaded.order.tenant] -= 1
             for future in self._waiters.pop(order_id, ()):
                 _answer(future, loaded)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from engine.core.policy import booking as policy
 from engine.core.policy import transitions
 from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.diversion import Choice, choose
+from engine.core.policy.places import has_place
 from engine.core.policy.records import (
     AT_REST,
     AttemptRecord,
@@ -80,6 +82,7 @@ class Orders:
         clock: Clock,
         observer: OrdersObserver,
         max_open: int,
+        weights: Mapping[str, int] | None = None,
         brownout: Brownout | None = None,
     ) -> None:
         self._store = store
@@ -88,6 +91,7 @@ class Orders:
         self._clock = clock
         self._observer = observer
         self._max_open = max_open
+        self._weights = weights or {}
         self._brownout = brownout or Brownout(enabled=False)
 
     async def create(
@@ -102,7 +106,9 @@ class Orders:
             self._observer.order_refused("ORDER_INVALID")
             raise OrderInvalid(violations)
         # Calls are refused before they get here; what comes through a stream that was open already is not.
-        if self._booker.open_count >= self._max_open or self._brownout.level >= Level.BOOKINGS:
+        open_now = self._booker.open_by_tenant
+        has_room = has_place(tenant, open_now, most=self._max_open, weights=self._weights)
+        if not has_room or self._brownout.level >= Level.BOOKINGS:
             self._observer.order_refused("ENGINE_OVERLOADED")
             raise Overloaded(OVERLOAD_RETRY_S)
         ends = self._clock.monotonic() + deadline_s

@@ -146,6 +146,7 @@ class House:
         self._max_open = max_open
         self.caps: Sequence[DailyCap] = ()
         self.targets: Mapping[str, int] = {}
+        self.weights: Mapping[str, int] = {}
         self.divert_wait_s = 1e9
         self._live_prices = live_prices
         self.stall_rules: Sequence[StallRule] = DEFAULT_STALL_RULES
@@ -202,6 +203,7 @@ class House:
             clock=self.clock,
             observer=self.heard,
             max_open=self._max_open,
+            weights=self.weights,
         )
         self.stalls = Stalls(
             store=self.store, rules=self.stall_rules, judge=self.judge, clock=self.clock, observer=self.heard
@@ -328,17 +330,20 @@ async def house(
     live_prices: bool = False,
     caps: Sequence[DailyCap] = (),
     targets: Mapping[str, int] | None = None,
+    weights: Mapping[str, int] | None = None,
     divert_wait_s: float = 1e9,
 ) -> AsyncIterator[House]:
     """A running core; afterwards the events must have no gap and no order two live bookings."""
     scene = House(manifests, rules or NoRules(), max_open=max_open, live_prices=live_prices)
     scene.caps, scene.targets, scene.divert_wait_s = caps, targets or {}, divert_wait_s
+    scene.weights = weights or {}
     await scene.start()
     try:
         yield scene
     finally:
         await scene.crash()
-    sequences = [e.sequence for e in await scene.events()]
+    told = [e for tenant in (TENANT, OTHER_TENANT) for e in await scene.store.events_after(tenant, 0, limit=1_000_000)]
+    sequences = sorted(e.sequence for e in told)
     assert sequences == list(range(sequences[0], sequences[-1] + 1)) if sequences else True
     owners = [order_id_of(s.reference) for ledger in scene.network.ledgers.values() for s in ledger.live]
     assert len(owners) == len(set(owners)), "an order has two live bookings"

@@ -10,6 +10,7 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2
 
 from crossdock.v1 import core_pb2, order_service_pb2
+from crossdock_sdk.simulator import Faults
 from tests.integration.kit import State, create, only, order, parcel, party, refusal
 from tests.integration.world import World, failing_on
 
@@ -49,6 +50,22 @@ async def test_a_batch_answers_each_item_in_its_place(world: World) -> None:
     assert (none.status.code, reason(none)) == (code_pb2.FAILED_PRECONDITION, "NO_ELIGIBLE_CARRIER")
     assert (other.status.code, reason(other)) == (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED")
     assert known.created.replayed
+
+
+async def test_a_large_batch_at_a_slow_carrier_is_answered_before_its_deadline(world: World) -> None:
+    """What is not booked by then is told as BOOKING, item by item; writing the answers takes time too."""
+    for server in world.simulators.values():
+        await server.set_faults(Faults(operations=("book",), latency_s=8.0))
+    try:
+        requests = [create(f"batch-slow-{n}") for n in range(500)]
+        answer = await world.caller().BatchCreateOrders(pb.BatchCreateOrdersRequest(requests=requests), timeout=5.0)
+    finally:
+        for server in world.simulators.values():
+            await server.set_faults(Faults())
+
+    states = {result.created.order.state for result in answer.results}
+    assert len(answer.results) == 500
+    assert states <= {core_pb2.Order.STATE_ACCEPTED, core_pb2.Order.STATE_BOOKING, core_pb2.Order.STATE_BOOKED}
 
 
 async def test_a_batch_with_an_order_twice_books_it_once(world: World) -> None:

@@ -129,7 +129,7 @@ class Writer:
     @property
     def load(self) -> float:
         """How much of the queue's room is taken, 0 to 1."""
-        return self._queue.qsize() / QUEUE_ITEMS
+        return self._pending / QUEUE_ITEMS
 
     async def aclose(self) -> None:
         """Write what is queued, move the log into the file, close the connection."""
@@ -146,8 +146,10 @@ class Writer:
             while self._turn():
                 pass
         except BaseException:
-            _log.exception("the store's writer stopped: restart the engine")
+            _log.exception("the store's writer stopped")
             self._closed = "the store's writer stopped after an error: restart the engine"
+            # An engine that can write nothing any more would refuse everybody and look well.
+            self._fatal(f"store: {self._closed}")
         finally:
             self._let_go()
 

@@ -19,7 +19,7 @@ from engine.core.orders import body_hash
 from engine.core.policy.records import OrderState, RoutingWish
 from engine.store.port import OrderFilter
 from tests.fakes.carrier import answer, manifest, refuse, silent
-from tests.fakes.house import PARTY, TENANT, House, draft, house
+from tests.fakes.house import OTHER_TENANT, PARTY, TENANT, House, draft, house
 
 pytestmark = pytest.mark.anyio
 
@@ -128,6 +128,24 @@ async def test_more_open_bookings_than_allowed_are_shed_at_once() -> None:
 
     assert refusal.value.retry_after_s > 0
     assert scene.heard.refused == ["ENGINE_OVERLOADED"]
+
+
+async def test_a_tenant_cannot_take_the_places_of_all_others() -> None:
+    """Its flood is refused beyond its part; the other's order is taken all the same."""
+    async with house(ALPHA, max_open=10, weights={TENANT: 1, OTHER_TENANT: 1}) as scene:
+        scene.network.hold("alpha", "book", 6)
+        mine = []
+        for n in range(10):
+            mine.append(asyncio.ensure_future(scene.create(f"A{n}")))
+            await scene.pass_time(0.0)
+        theirs = asyncio.ensure_future(scene.orders.create(OTHER_TENANT, draft("B1"), request_id="b1", deadline_s=30.0))
+        await scene.pass_time(0.1)
+        scene.network.release()
+        created = await scene.run(theirs)
+        ended = await scene.run(asyncio.gather(*mine, return_exceptions=True))
+
+    assert created.order.order.state is OrderState.BOOKED
+    assert [isinstance(each, Overloaded) for each in ended] == [False] * 5 + [True] * 5
 
 
 async def test_an_order_is_found_by_id_and_by_reference() -> None:

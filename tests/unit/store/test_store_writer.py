@@ -19,7 +19,7 @@ from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import EventRow
 from engine.store.sqlite.together import MOST_ROWS, Plan
 from engine.store.sqlite.transaction import Transaction
-from engine.store.sqlite.writer import Writer, hand_over_at
+from engine.store.sqlite.writer import QUEUE_ITEMS, Writer, hand_over_at
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +138,38 @@ async def test_failed_fsync_ends_the_process(rig: Any) -> None:
     assert len(fatal) == 1
     assert "nothing false is acknowledged" in fatal[0]
     assert heard.batches == []
+
+
+async def test_the_load_counts_what_waits_and_not_in_how_many_portions(rig: Any) -> None:
+    """A queue that refuses is full; overload is seen before."""
+    writer, *_ = rig
+    waiting = [writer.run(put(str(n))) for n in range(QUEUE_ITEMS)]
+
+    writer._hand_over()
+    load = writer.load
+
+    with pytest.raises(StoreError, match="writes wait for the disk"):
+        writer.run(put("more"))
+    await asyncio.gather(*waiting)
+    assert load > 0.9
+    assert writer.load == 0.0
+
+
+async def test_a_writer_that_cannot_go_on_ends_the_process(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it was: an engine that can write nothing would look well and refuse everybody."""
+    writer, _, _, fatal, *_ = rig
+
+    def damaged() -> None:
+        raise apsw.CorruptError("database disk image is malformed")
+
+    monkeypatch.setattr(writer._checkpoints, "move_all", damaged)
+    await writer.run(put("a"))
+    async with asyncio.timeout(10.0):
+        await asyncio.shield(writer._ended)
+
+    with pytest.raises(StoreError, match="restart the engine"):
+        writer.run(put("b"))
+    assert len(fatal) == 1
 
 
 async def test_full_file_fails_its_callers_only(rig: Any) -> None:
