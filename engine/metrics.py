@@ -73,7 +73,9 @@ class Metrics:
         self.grpc_open = self._gauge("grpc_calls_in_flight", "gRPC calls under way.", "method")
         self.tasks = self._gauge("tasks", "Coroutines under way in the engine's event loop.")
         self.brownout_level = self._gauge("brownout_level", "What is given up under overload: 0 nothing, 4 bookings.")
-        self.brownout_changes = self._counter("brownout_changes_total", "Changes of that level.", "level", "cause")
+        self.brownout_changes = self._counter(
+            "brownout_changes_total", "Changes of the brownout level.", "level", "cause"
+        )
         self.brownout_pressure = self._gauge(
             "brownout_pressure", "How hard calls press, in levels, on all tenants or on greedy ones.", "on"
         )
@@ -91,7 +93,9 @@ class Metrics:
         self.unmapped_codes = self._counter(
             "track_unmapped_codes_total", "Events with a code no table knows.", "carrier"
         )
-        self.track_polls = self._counter("track_polls_total", "Questions about parcels.", "carrier", "outcome")
+        self.track_polls = self._counter(
+            "track_polls_total", "Questions to carriers about parcels.", "carrier", "outcome"
+        )
         self.stall_alerts = self._counter(
             "stall_alerts_total", "Alerts of parcels that stand still.", "rule", "carrier", "change"
         )
@@ -129,21 +133,29 @@ class Metrics:
         self.carrier_seconds = self._histogram(
             "carrier_call_duration_seconds", "Time of calls to carriers.", SECONDS, *lane
         )
-        self.carrier_batch = self._histogram("carrier_batch_items", "Items per call.", BATCHES, *lane)
+        self.carrier_batch = self._histogram("carrier_batch_items", "Items per call to a carrier.", BATCHES, *lane)
         self.lane_wait = self._histogram("lane_wait_seconds", "Time in a lane's queue.", SECONDS, *lane)
-        self.lane_rate_wait = self._histogram("lane_rate_wait_seconds", "Held back by the rate.", SECONDS, *lane)
-        self.rate = self._gauge("lane_rate_per_second", "Calls allowed now; absent while unlimited.", *lane)
+        self.lane_rate_wait = self._histogram(
+            "lane_rate_wait_seconds", "Time a lane's first item is held back by the rate.", SECONDS, *lane
+        )
+        self.rate = self._gauge(
+            "lane_rate_per_second", "Calls a second a lane may make now; absent while unlimited.", *lane
+        )
         self.quota_used = self._gauge(
             "lane_quota_used_ratio", "Calls of the last minute by what the rate allows.", *lane
         )
-        self.lane_refusals = self._counter("lane_refusals_total", "Sent away unsent.", *lane, "reason")
+        self.lane_refusals = self._counter("lane_refusals_total", "Items a lane sent away unsent.", *lane, "reason")
         per_lane = ("carrier", "account", "operation_class")
-        self.carrier_open = self._gauge("carrier_calls_in_flight", "Calls under way.", *per_lane)
+        self.carrier_open = self._gauge("carrier_calls_in_flight", "Calls to carriers under way.", *per_lane)
         self.lane_depth = self._gauge("lane_queue_depth", "Items waiting in a lane.", *per_lane)
-        self.concurrency = self._gauge("lane_concurrency_limit", "Calls allowed at once now.", *per_lane)
-        self.breaker = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", *per_lane)
+        self.concurrency = self._gauge("lane_concurrency_limit", "Calls a lane may have under way now.", *per_lane)
+        self.breaker = self._gauge(
+            "breaker_state", "State of a lane's breaker: 0 closed, 1 half-open, 2 open.", *per_lane
+        )
         self.failback_share = self._gauge("failback_share", "Per cent of its orders an account gets.", "account")
-        self.breaker_changes = self._counter("breaker_changes_total", "Changes of state.", *per_lane, "state")
+        self.breaker_changes = self._counter(
+            "breaker_changes_total", "Changes of a breaker's state.", *per_lane, "state"
+        )
         self.account_proved = self._gauge(
             "account_proved_timestamp_seconds", "When an account last proved that it works.", "carrier", "account"
         )
