@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.brownout import Reading
@@ -28,6 +28,8 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REFUSALS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+disable_created_metrics()  # a series beside every counter that says when the process began, which is known already
 
 BREAKER_VALUES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
@@ -160,7 +162,7 @@ class Metrics:
             "account_proved_timestamp_seconds", "When an account last proved that it works.", "carrier", "account"
         )
         self.proving_calls = self._counter(
-            "account_proving_calls_total", "Calls for that alone.", "carrier", "account", "outcome"
+            "account_proving_calls_total", "Calls made only to prove that an account works.", "carrier", "account", "outcome"
         )
 
     def _store_metrics(self) -> None:
