@@ -29,7 +29,8 @@ REFUSALS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-disable_created_metrics()  # a series beside every counter that says when the process began, which is known already
+# A series beside every counter would say when the process began, which is known already.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's has no annotations
 
 BREAKER_VALUES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
@@ -162,7 +163,7 @@ class Metrics:
             "account_proved_timestamp_seconds", "When an account last proved that it works.", "carrier", "account"
         )
         self.proving_calls = self._counter(
-            "account_proving_calls_total", "Calls made only to prove that an account works.", "carrier", "account", "outcome"
+            "account_proving_calls_total", "Calls that only prove an account.", "carrier", "account", "outcome"
         )
 
     def _store_metrics(self) -> None:
