@@ -183,19 +183,21 @@ class FairQueue:
         self._size = 0
         return jobs
 
-    def ahead_of(self, priority: Priority, tenant: str | None = None) -> int:
+    def turns_to(self, priority: Priority, tenant: str) -> int:
+        """Which turn of `tenant`, from 1, a new job of it would go in."""
+        return len(self._lines[priority].get(tenant, ())) // self._weights.get(tenant, 1) + 1
+
+    def ahead_of(self, priority: Priority, tenant: str | None = None, turns: int | None = None) -> int:
         """How many waiting jobs would go before a new one of `priority`, at most.
 
         For a tenant the others count as far as their turns come before it: a flood of one tenant's
         must not look like a wait to another. Without one, everything that waits counts.
+        turns: what `turns_to` said of the queue that the new one goes to, if it is another one.
         """
         if not self._size:
             return 0
         if tenant is None:
             return sum(len(jobs) for line in self._lines[: priority + 1] for jobs in line.values())
         ahead = sum(len(jobs) for line in self._lines[:priority] for jobs in line.values())
-        line, weights = self._lines[priority], self._weights
-        own = len(line.get(tenant, ()))
-        turns = own // weights.get(tenant, 1) + 1
-        others = (min(len(jobs), turns * weights.get(other, 1)) for other, jobs in line.items() if other != tenant)
-        return ahead + own + sum(others)
+        weights, turns = self._weights, turns or self.turns_to(priority, tenant)
+        return ahead + sum(min(len(jobs), turns * weights.get(t, 1)) for t, jobs in self._lines[priority].items())

@@ -27,7 +27,7 @@ from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
 from engine.outbound.obstacle import obstacle
-from engine.outbound.operation_queue import OperationQueue, Rates, next_queue, queues_of
+from engine.outbound.operation_queue import OperationQueue, Rates, queues_of
 from engine.outbound.operations import OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 from engine.outbound.waiting import OVERDUE_S, Waiting
@@ -70,6 +70,7 @@ class Lane:
             clock=clock,
             observer=observer,
             least_time_s=settings.least_time_s,
+            weights=settings.tenant_weights,
             predicted_wait_s=self.predicted_wait_s,
             left=self._arm,
         )
@@ -125,8 +126,9 @@ class Lane:
         For an item of `tenant`, when given: what others have waiting counts as far as their turns do. Without
         anything said about the item, all that waits goes before it.
         """
-        busy, slots = self._in_flight, self._health.limit.limit
-        wait_s = self._queues[operation].expected_wait_s(now, priority, tenant, busy=busy, slots=slots)
+        queue, busy, slots = self._queues[operation], self._in_flight, self._health.limit.limit
+        others_s = self._waiting.work_before_s(queue, priority, tenant) if self._waiting.count else 0.0
+        wait_s = queue.expected_wait_s(now, priority, tenant, busy=busy, slots=slots, others_s=others_s)
         return max(wait_s, self._health.breaker.wait_s(now))
 
     def promise(self, operation: str, count: int) -> None:
@@ -201,7 +203,7 @@ class Lane:
     def _pump(self, now: float) -> None:
         """Start whatever may start, best priority first, and set the timer for the rest."""
         while self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            best = next_queue(self._queues.values(), now)
+            best = self._waiting.next_queue(now)
             if best is None or best.rate.take(now):
                 break
             self._start(best, self._waiting.take_batch(best, now), now)
