@@ -9,6 +9,7 @@ import msgspec
 
 from crossdock_sdk import CarrierError, ErrorClass
 from engine.core.policy.breaker import Verdict
+from engine.core.policy.retry import MAX_RETRY_AFTER_S
 from engine.outbound.call import CallReport
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, PluginFault
 
@@ -44,7 +45,9 @@ def lesson(report: CallReport) -> Lesson:
         verdict = Verdict.FAILURE
     else:
         verdict = Verdict.NEUTRAL if throttled else Verdict.SUCCESS
-    waits = [o.retry_after_s for o in limited if o.retry_after_s is not None]
+    # A header's nonsense ends in the parser; what a plug-in read from a body comes here as the carrier wrote it.
+    asked = [o.retry_after_s for o in limited]
+    waits = [min(wait_s, MAX_RETRY_AFTER_S) for wait_s in asked if isinstance(wait_s, int | float) and wait_s > 0]
     if report.retry_after_s is not None:
         waits.append(report.retry_after_s)
     return Lesson(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from crossdock_sdk import (
     HttpResponse,
     Limit,
 )
+from engine.core.policy.retry import MAX_RETRY_AFTER_S
 from engine.outbound import LaneSettings, Priority
 from tests.unit.outbound.support import yard
 
@@ -86,10 +89,14 @@ async def test_retry_after_blocks_to_the_second_and_nonsense_blocks_nothing(
     assert state.blocked_s == pytest.approx(blocked_s)
 
 
-async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does() -> None:
-    """Carriers that never say 429: their plug-ins read RATE_LIMITED and its wait from the body."""
+@pytest.mark.parametrize(
+    ("retry_after_s", "blocked_s"),
+    [(4.0, 4.0), (1e12, MAX_RETRY_AFTER_S), (inf, MAX_RETRY_AFTER_S), (nan, 0.0), (-5.0, 0.0), ("60", 0.0)],
+)
+async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does(retry_after_s: Any, blocked_s: float) -> None:
+    """Carriers that never say 429: their plug-ins read RATE_LIMITED and its wait from the body, nonsense included."""
     async with yard() as scene:
-        busy = CarrierError(ErrorClass.RATE_LIMITED, code="A1099", retry_after_s=4.0)
+        busy = CarrierError(ErrorClass.RATE_LIMITED, code="A1099", retry_after_s=retry_after_s)
 
         def book(ctx: CallContext, bookings: Sequence[Booking]) -> Flow[list[object]]:
             yield HttpRequest("POST", "https://fake.invalid/book")
@@ -100,6 +107,6 @@ async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does() -> None
         state = scene.outbound.rate_states()["a"]["book"]
         snapshot = scene.outbound.lane("a", "book").snapshot()
 
-    assert state.blocked_s == pytest.approx(4.0)
+    assert state.blocked_s == pytest.approx(blocked_s)
     assert snapshot.rates_per_s["book"] is not None
     assert snapshot.breaker == "CLOSED"
