@@ -14,7 +14,7 @@ from engine.outbound.call import CallReport
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, PluginFault
 
 # Faults of ours, found before the carrier could be reached: they say nothing about its health.
-_OURS = frozenset({FaultKind.FORBIDDEN, FaultKind.INVALID, FaultKind.POOL, FaultKind.CANCELLED})
+_OURS = frozenset({FaultKind.FORBIDDEN, FaultKind.INVALID, FaultKind.POOL, FaultKind.RATE, FaultKind.CANCELLED})
 
 
 class Lesson(msgspec.Struct, frozen=True):

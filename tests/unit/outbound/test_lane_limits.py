@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from crossdock_sdk import (
+    Absent,
+    Booked,
     Booking,
     CallContext,
     CarrierError,
@@ -21,8 +23,8 @@ from crossdock_sdk import (
     Limit,
 )
 from engine.core.policy.retry import MAX_RETRY_AFTER_S
-from engine.outbound import LaneSettings, Priority
-from tests.unit.outbound.support import yard
+from engine.outbound import Ambiguous, FaultKind, LaneSettings, NotSent, Priority, TransportError
+from tests.unit.outbound.support import booking, yard
 
 pytestmark = pytest.mark.anyio
 ONE = Limit(concurrency=1)
@@ -110,3 +112,40 @@ async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does(retry_aft
     assert state.blocked_s == pytest.approx(blocked_s)
     assert snapshot.rates_per_s["book"] is not None
     assert snapshot.breaker == "CLOSED"
+
+
+def two_requests(ctx: CallContext, items: Sequence[Any]) -> Flow[list[Any]]:
+    """A flow whose operation takes two requests."""
+    yield HttpRequest("POST", "https://fake.invalid/first")
+    yield HttpRequest("POST", "https://fake.invalid/second")
+    return [Absent(item) if isinstance(item, str) else Booked(item.reference, "W1") for item in items]
+
+
+async def test_a_further_request_of_a_flow_waits_for_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in five seconds: the second request leaves five seconds after the first."""
+    async with yard(book=Limit(rate_per_s=0.2)) as scene:
+        monkeypatch.setattr(scene.carrier, "book", two_requests)
+        task = scene.book("A0")
+        await scene.clock.settle(4.9)
+        early = len(scene.transport.sent)
+        await scene.clock.settle(0.2)
+        answer = await task
+
+    assert (early, answer.value) == (1, Booked("A0", "W1"))
+
+
+@pytest.mark.parametrize(("operation", "error"), [("book", Ambiguous), ("find", NotSent)])
+async def test_a_further_request_that_the_rate_leaves_no_time_for_is_not_sent(
+    operation: str, error: type[TransportError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in twenty seconds and fifteen for the call: the carrier's limit holds, and a booking begun is in doubt."""
+    slow = Limit(rate_per_s=0.05, timeout_s=15.0)
+    async with yard(book=slow, find=slow) as scene:
+        monkeypatch.setattr(scene.carrier, operation, two_requests)
+        with pytest.raises(TransportError) as caught:
+            await scene.start(operation, booking("A0") if operation == "book" else "A0")
+        state = scene.outbound.rate_states()["a"][operation]
+
+    assert (type(caught.value), caught.value.kind) == (error, FaultKind.RATE)
+    assert scene.transport.sent == ["first:"]
+    assert state.owed_s == pytest.approx(20.0), "what did not go out is not charged"
