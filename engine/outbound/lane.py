@@ -22,7 +22,7 @@ from engine.core.policy.breaker import BreakerState, Verdict
 from engine.core.policy.failback import Failback
 from engine.outbound.call import CallLimits, CallReport, CarrierCaller
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
-from engine.outbound.feedback import Lesson, lesson
+from engine.outbound.feedback import Lesson, lesson, may_mean_one_item
 from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
@@ -279,8 +279,12 @@ class Lane:
                 self._pump(self._clock.monotonic())
 
     def _settle(self, queue: OperationQueue, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
+        # Closed, the lane sends nothing any more: the refusal is then everyone's.
+        apart = len(jobs) > 1 and not self._closed and may_mean_one_item(queue.operation, report)
         for index, job in enumerate(jobs):
             self._waiting.shared.remove(queue.operation, job)
+            if apart and self._waiting.push_again(queue, job, self._clock.monotonic()):
+                continue
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
             if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
                 self._health.budget.give_back()

@@ -64,8 +64,8 @@ class OperationQueue:
     def take_batch(self, now: float) -> list[Job]:
         """The jobs of the next call; the caller has made sure that the queue is ready."""
         count = min(len(self.jobs), self.limit.batch)
-        jobs = [self.jobs.pop() for _ in range(count)]
-        if count == self.limit.batch:
+        jobs = self._take_apart(count) if self.jobs.alone else [self.jobs.pop() for _ in range(count)]
+        if len(jobs) == self.limit.batch:
             self._full = now
         if 0 < len(self.jobs) < self.limit.batch:
             # Those left behind wait for company from now on, but for nobody's deadline.
@@ -73,11 +73,23 @@ class OperationQueue:
             self._earliest = min(job.deadline for job in self.jobs)
         return jobs
 
+    def _take_apart(self, count: int) -> list[Job]:
+        """At most `count`, of which none wants a call to itself; or one."""
+        jobs = [self.jobs.pop()]
+        while not jobs[0].is_alone and len(jobs) < count:
+            head = self.jobs.head()
+            if head is None or head.is_alone:
+                break
+            jobs.append(self.jobs.pop())
+        return jobs
+
     def ready_in_s(self, now: float) -> float:
         """Seconds until the next call may go; NEVER = nothing waits or no slot is free."""
         count = len(self.jobs)
         if not count or self.in_flight >= self.limit.concurrency:
             return NEVER
+        if self.jobs.alone:
+            return self.rate.wait_s(now)
         due = due_in_s(
             self.rules,
             count=count,

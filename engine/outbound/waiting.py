@@ -76,6 +76,19 @@ class Waiting:
         self.count += 1
         self.watch(queue, job, job.tickets[0], now)
 
+    def push_again(self, queue: OperationQueue, job: Job, now: float) -> bool:
+        """A job whose call was refused for what may lie in another item; False when nobody waits for it any more."""
+        job.tickets = [ticket for ticket in job.tickets if not ticket.future.done()]
+        if not job.tickets:
+            return False
+        job.begin_again(now)
+        queue.push(job)
+        self.count += 1
+        self.shared.add(queue.operation, job)
+        for ticket in job.tickets:
+            self.watch(queue, job, ticket, now)
+        return True
+
     def next_queue(self, now: float) -> OperationQueue | None:
         """Whose call is next; None while none may go."""
         return next_queue(self._queues.values(), self._turns, now)
