@@ -28,7 +28,7 @@ from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
 from engine.outbound.obstacle import obstacle
 from engine.outbound.operation_queue import OperationQueue, Rates, queues_of
-from engine.outbound.operations import OperationClass, Priority
+from engine.outbound.operations import CHANGES_THE_WORLD, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 from engine.outbound.waiting import OVERDUE_S, Waiting
 
@@ -235,13 +235,15 @@ class Lane:
         permit = self._health.breaker.acquire(now)
         assert permit is not None, "admission and _pump ask the breaker first"
         deadline = min(now + queue.limit.timeout_s, max(job.deadline for job in jobs))
+        # What became of a booking is worth waiting for until its call ends; a question can be asked again.
+        waits_on = queue.operation in CHANGES_THE_WORLD
         for job in jobs:
             job.started = True
             if job.queued_at != now:
                 self._observer.waited(self.key, queue.operation, now - job.queued_at)
             for ticket in job.tickets:
                 ticket.unwatch()
-                if ticket.deadline + OVERDUE_S < deadline:
+                if not waits_on and ticket.deadline + OVERDUE_S < deadline:
                     self._waiting.watch(queue, job, ticket, now)
             job.deadline = deadline
         queue.in_flight += 1

@@ -144,11 +144,11 @@ async def test_one_of_several_callers_may_leave() -> None:
     assert answer.value == Absent("R1")
 
 
-async def test_a_caller_with_an_earlier_deadline_is_told_at_it() -> None:
+async def test_a_question_with_an_earlier_deadline_is_told_at_it() -> None:
     """In a batch the call runs on for the others; the early caller's outcome is named ambiguous."""
-    async with yard(book=Limit(batch=2)) as scene:
+    async with yard(find=Limit(batch=2)) as scene:
         scene.transport.hold = True
-        early, patient = scene.book("A1", deadline_s=2.0), scene.book("A2", deadline_s=10.0)
+        early, patient = scene.start("find", "R1", deadline_s=2.0), scene.start("find", "R2", deadline_s=10.0)
         await scene.clock.settle(2.1)
         with pytest.raises(Ambiguous) as caught:
             await early
@@ -156,7 +156,19 @@ async def test_a_caller_with_an_earlier_deadline_is_told_at_it() -> None:
         answer = await patient
 
     assert caught.value.kind is FaultKind.TIMEOUT
-    assert answer.value == Booked("A2", "WA2")
+    assert answer.value == Absent("R2")
+
+
+async def test_a_booking_under_way_hears_its_answer_after_its_deadline() -> None:
+    """Its batch-mates keep the call alive; the carrier's word is worth more than a doubt in time."""
+    async with yard(book=Limit(batch=2)) as scene:
+        scene.transport.hold = True
+        tasks = [scene.book("old", deadline_s=3.0), scene.book("new", deadline_s=30.0)]
+        await scene.clock.settle(5.0)
+        scene.transport.release()
+        answers = await asyncio.gather(*tasks)
+
+    assert [answer.value for answer in answers] == [Booked("old", "Wold"), Booked("new", "Wnew")]
 
 
 async def test_a_batch_that_fails_fails_each_item_with_an_error_of_its_own() -> None:
