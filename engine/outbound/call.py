@@ -208,10 +208,14 @@ class _Sender:
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         limits, report = self._limits, self.report
-        left_s = limits.deadline - self._clock.monotonic()
+        now = self._clock.monotonic()
+        left_s = limits.deadline - now
         if report.requests:
-            wait_s = self._rate.charge(self._clock.monotonic())
-            if 0.0 < wait_s < left_s - limits.least_time_s:
+            wait_s = self._rate.wait_s(now)
+            if wait_s > 0.0 and wait_s + limits.least_time_s > left_s:
+                raise NotSent(FaultKind.RATE, "the next request may not go before the call must end")
+            self._rate.charge(now)
+            if wait_s > 0.0:
                 await self._clock.sleep(wait_s)
                 left_s = limits.deadline - self._clock.monotonic()
         if left_s < limits.least_time_s:

@@ -33,6 +33,7 @@ class FaultKind(StrEnum):
     TLS = "TLS"
     CONNECT = "CONNECT"
     POOL = "POOL"
+    RATE = "RATE"
     FORBIDDEN = "FORBIDDEN"
     INVALID = "INVALID"
     TIMEOUT = "TIMEOUT"

@@ -73,9 +73,20 @@ class Ticket:
 
 
 class Job:
-    """One item. `started` once a call carries it: from then on it is never given up."""
+    """One item. `started` once a call carries it: from then on never given up. `is_alone`: in a call to itself."""
 
-    __slots__ = ("deadline", "is_retry", "item", "priority", "queued_at", "seq", "started", "tenant", "tickets")
+    __slots__ = (
+        "deadline",
+        "is_alone",
+        "is_retry",
+        "item",
+        "priority",
+        "queued_at",
+        "seq",
+        "started",
+        "tenant",
+        "tickets",
+    )
 
     def __init__(
         self,
@@ -96,7 +107,13 @@ class Job:
         self.seq = seq
         self.queued_at = now
         self.started = False
+        self.is_alone = False
         self.is_retry = is_retry
+
+    def begin_again(self, now: float) -> None:
+        """Its call was refused for what may lie in another item: it waits for one of its own."""
+        self.started, self.is_alone, self.queued_at = False, True, now
+        self.deadline = max(ticket.deadline for ticket in self.tickets)
 
     def settle(self, outcome: Outcome) -> None:
         """Hand the outcome to every caller."""
@@ -109,16 +126,17 @@ class FairQueue:
 
     Deficit round robin with items of equal size: a tenant's turn is as many items as its weight (1 unless
     `weights` says otherwise), then the next tenant has its turn. Every operation is O(1) in the number of
-    jobs, removal from the middle included.
+    jobs, removal from the middle included. `alone` of the jobs want a call to themselves.
     """
 
-    __slots__ = ("_lines", "_size", "_turns", "_weights")
+    __slots__ = ("_lines", "_size", "_turns", "_weights", "alone")
 
     def __init__(self, weights: Mapping[str, int] = NO_WEIGHTS) -> None:
         self._weights = weights
         self._lines: list[OrderedDict[str, OrderedDict[int, Job]]] = [OrderedDict() for _ in Priority]
         self._turns: list[tuple[str, int]] = [("", 0)] * len(Priority)  # whose turn began, and what it has taken
         self._size = 0
+        self.alone = 0
 
     def __len__(self) -> int:
         return self._size
@@ -132,6 +150,7 @@ class FairQueue:
         """Add at the end of its tenant's line."""
         self._lines[job.priority].setdefault(job.tenant, OrderedDict())[job.seq] = job
         self._size += 1
+        self.alone += job.is_alone
 
     def head(self) -> Job | None:
         """The job that goes next."""
@@ -151,6 +170,7 @@ class FairQueue:
                 elif len(line) > 1:
                     self._turns[priority] = self._took(line, tenant, self._turns[priority])
                 self._size -= 1
+                self.alone -= job.is_alone
                 return job
         raise IndexError("the queue is empty; ask its length first")
 
@@ -173,6 +193,7 @@ class FairQueue:
         if not jobs:
             del line[job.tenant]
         self._size -= 1
+        self.alone -= job.is_alone
         return True
 
     def clear(self) -> list[Job]:
@@ -180,22 +201,24 @@ class FairQueue:
         jobs = list(self)
         for line in self._lines:
             line.clear()
-        self._size = 0
+        self._size = self.alone = 0
         return jobs
 
-    def ahead_of(self, priority: Priority, tenant: str | None = None) -> int:
+    def turns_to(self, priority: Priority, tenant: str) -> int:
+        """Which turn of `tenant`, from 1, a new job of it would go in."""
+        return len(self._lines[priority].get(tenant, ())) // self._weights.get(tenant, 1) + 1
+
+    def ahead_of(self, priority: Priority, tenant: str | None = None, turns: int | None = None) -> int:
         """How many waiting jobs would go before a new one of `priority`, at most.
 
         For a tenant the others count as far as their turns come before it: a flood of one tenant's
         must not look like a wait to another. Without one, everything that waits counts.
+        turns: what `turns_to` said of the queue that the new one goes to, if it is another one.
         """
         if not self._size:
             return 0
         if tenant is None:
             return sum(len(jobs) for line in self._lines[: priority + 1] for jobs in line.values())
         ahead = sum(len(jobs) for line in self._lines[:priority] for jobs in line.values())
-        line, weights = self._lines[priority], self._weights
-        own = len(line.get(tenant, ()))
-        turns = own // weights.get(tenant, 1) + 1
-        others = (min(len(jobs), turns * weights.get(other, 1)) for other, jobs in line.items() if other != tenant)
-        return ahead + own + sum(others)
+        weights, turns = self._weights, turns or self.turns_to(priority, tenant)
+        return ahead + sum(min(len(jobs), turns * weights.get(t, 1)) for t, jobs in self._lines[priority].items())

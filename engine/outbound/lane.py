@@ -22,13 +22,13 @@ from engine.core.policy.breaker import BreakerState, Verdict
 from engine.core.policy.failback import Failback
 from engine.outbound.call import CallLimits, CallReport, CarrierCaller
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, NotSent, RefusalReason
-from engine.outbound.feedback import Lesson, lesson
+from engine.outbound.feedback import Lesson, lesson, may_mean_one_item
 from engine.outbound.health import Health
 from engine.outbound.job import Answered, Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot
 from engine.outbound.obstacle import obstacle
-from engine.outbound.operation_queue import OperationQueue, Rates, next_queue, queues_of
-from engine.outbound.operations import OperationClass, Priority
+from engine.outbound.operation_queue import OperationQueue, Rates, queues_of
+from engine.outbound.operations import CHANGES_THE_WORLD, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
 from engine.outbound.waiting import OVERDUE_S, Waiting
 
@@ -70,6 +70,7 @@ class Lane:
             clock=clock,
             observer=observer,
             least_time_s=settings.least_time_s,
+            weights=settings.tenant_weights,
             predicted_wait_s=self.predicted_wait_s,
             left=self._arm,
         )
@@ -125,8 +126,9 @@ class Lane:
         For an item of `tenant`, when given: what others have waiting counts as far as their turns do. Without
         anything said about the item, all that waits goes before it.
         """
-        busy, slots = self._in_flight, self._health.limit.limit
-        wait_s = self._queues[operation].expected_wait_s(now, priority, tenant, busy=busy, slots=slots)
+        queue, busy, slots = self._queues[operation], self._in_flight, self._health.limit.limit
+        others_s = self._waiting.work_before_s(queue, priority, tenant) if self._waiting.count else 0.0
+        wait_s = queue.expected_wait_s(now, priority, tenant, busy=busy, slots=slots, others_s=others_s)
         return max(wait_s, self._health.breaker.wait_s(now))
 
     def promise(self, operation: str, count: int) -> None:
@@ -201,7 +203,7 @@ class Lane:
     def _pump(self, now: float) -> None:
         """Start whatever may start, best priority first, and set the timer for the rest."""
         while self._in_flight < self._health.limit.limit and self._health.breaker.may_call(now):
-            best = next_queue(self._queues.values(), now)
+            best = self._waiting.next_queue(now)
             if best is None or best.rate.take(now):
                 break
             self._start(best, self._waiting.take_batch(best, now), now)
@@ -233,13 +235,15 @@ class Lane:
         permit = self._health.breaker.acquire(now)
         assert permit is not None, "admission and _pump ask the breaker first"
         deadline = min(now + queue.limit.timeout_s, max(job.deadline for job in jobs))
+        # What became of a booking is worth waiting for until its call ends; a question can be asked again.
+        waits_on = queue.operation in CHANGES_THE_WORLD
         for job in jobs:
             job.started = True
             if job.queued_at != now:
                 self._observer.waited(self.key, queue.operation, now - job.queued_at)
             for ticket in job.tickets:
                 ticket.unwatch()
-                if ticket.deadline + OVERDUE_S < deadline:
+                if not waits_on and ticket.deadline + OVERDUE_S < deadline:
                     self._waiting.watch(queue, job, ticket, now)
             job.deadline = deadline
         queue.in_flight += 1
@@ -277,8 +281,12 @@ class Lane:
                 self._pump(self._clock.monotonic())
 
     def _settle(self, queue: OperationQueue, jobs: Sequence[Job], report: CallReport, seconds: float) -> None:
+        # Closed, the lane sends nothing any more: the refusal is then everyone's.
+        apart = len(jobs) > 1 and not self._closed and may_mean_one_item(queue.operation, report)
         for index, job in enumerate(jobs):
             self._waiting.shared.remove(queue.operation, job)
+            if apart and self._waiting.push_again(queue, job, self._clock.monotonic()):
+                continue
             outcome = report.error or Answered(report.outcomes[index], seconds, len(jobs))
             if job.is_retry and isinstance(outcome, Answered) and not isinstance(outcome.value, CarrierError):
                 self._health.budget.give_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import ceil
 
 from crossdock_sdk import Limit, Manifest
 from engine.clock import Clock
@@ -11,6 +12,7 @@ from engine.core.policy.rate import Gcra, GcraState
 from engine.outbound.job import NO_WEIGHTS, FairQueue, Job
 from engine.outbound.operations import CLASS_OF, OperationClass, Priority
 from engine.outbound.settings import LaneSettings
+from engine.outbound.turns import Turns
 
 _SMOOTHING = 0.1  # weight of the newest call in the mean duration
 
@@ -62,8 +64,8 @@ class OperationQueue:
     def take_batch(self, now: float) -> list[Job]:
         """The jobs of the next call; the caller has made sure that the queue is ready."""
         count = min(len(self.jobs), self.limit.batch)
-        jobs = [self.jobs.pop() for _ in range(count)]
-        if count == self.limit.batch:
+        jobs = self._take_apart(count) if self.jobs.alone else [self.jobs.pop() for _ in range(count)]
+        if len(jobs) == self.limit.batch:
             self._full = now
         if 0 < len(self.jobs) < self.limit.batch:
             # Those left behind wait for company from now on, but for nobody's deadline.
@@ -71,11 +73,23 @@ class OperationQueue:
             self._earliest = min(job.deadline for job in self.jobs)
         return jobs
 
+    def _take_apart(self, count: int) -> list[Job]:
+        """At most `count`, of which none wants a call to itself; or one."""
+        jobs = [self.jobs.pop()]
+        while not jobs[0].is_alone and len(jobs) < count:
+            head = self.jobs.head()
+            if head is None or head.is_alone:
+                break
+            jobs.append(self.jobs.pop())
+        return jobs
+
     def ready_in_s(self, now: float) -> float:
         """Seconds until the next call may go; NEVER = nothing waits or no slot is free."""
         count = len(self.jobs)
         if not count or self.in_flight >= self.limit.concurrency:
             return NEVER
+        if self.jobs.alone:
+            return self.rate.wait_s(now)
         due = due_in_s(
             self.rules,
             count=count,
@@ -99,16 +113,29 @@ class OperationQueue:
         ahead = 0 if self.rate.rate_per_s is None else self.calls_ahead(priority, tenant)
         return self.rate.wait_s(now, ahead)
 
-    def expected_wait_s(self, now: float, priority: Priority, tenant: str | None, *, busy: int, slots: int) -> float:
+    def work_before_s(self, other: OperationQueue, priority: Priority, tenant: str | None) -> float:
+        """Seconds that the calls will take that go before a new item of another queue of the lane; an estimate."""
+        batch, turns = self.limit.batch, None
+        if tenant is not None:
+            turns = ceil(other.jobs.turns_to(priority, tenant) / other.limit.batch) * batch
+        return self.mean_s * ceil(self.jobs.ahead_of(priority, tenant, turns) / batch)
+
+    def expected_wait_s(
+        self, now: float, priority: Priority, tenant: str | None, *, busy: int, slots: int, others_s: float = 0.0
+    ) -> float:
         """Seconds until a new item would go: by the rate (exact), by the slots (an estimate).
 
         busy: calls under way in the lane, of which `slots` may be. What is promised counts as waiting.
+        others_s: what the lane's other queues will do before.
         """
         coming = self.promised // self.limit.batch
         ahead = coming + self.calls_ahead(priority, tenant)
         wait_s = self.rate.wait_s(now, ahead)
         if busy + coming >= slots or self.in_flight + coming >= self.limit.concurrency:
-            wait_s = max(wait_s, self.mean_s * (ahead + 1) / min(slots, self.limit.concurrency))
+            slot_s = self.mean_s * (ahead + 1) / min(slots, self.limit.concurrency)
+            if busy + coming >= slots:
+                slot_s += others_s / slots
+            wait_s = max(wait_s, slot_s)
         return wait_s
 
     def took(self, seconds: float) -> None:
@@ -161,15 +188,15 @@ def queues_of(operation_class: OperationClass, manifest: Manifest, settings: Lan
     }
 
 
-def next_queue(queues: Iterable[OperationQueue], now: float) -> OperationQueue | None:
-    """Of the queues that may send now, the one whose next job has the best priority, then came
-    first.
-    """
+def next_queue(queues: Iterable[OperationQueue], turns: Turns, now: float) -> OperationQueue | None:
+    """Of the queues that may send now, the one whose next job has the best priority, then whose turn it is."""
     best: OperationQueue | None = None
-    rank = (Priority.POLL + 1, 0)
+    best_rank: tuple[int, float, int, int] = (Priority.POLL + 1, 0.0, 0, 0)
     for queue in queues:
         head = queue.jobs.head() if queue.jobs else None
-        if head is None or (head.priority, head.seq) >= rank or queue.ready_in_s(now) > 0:
+        if head is None or head.priority > best_rank[0]:
             continue
-        best, rank = queue, (head.priority, head.seq)
+        rank = (head.priority, *turns.rank(queue.operation, head.tenant), head.seq)
+        if rank < best_rank and queue.ready_in_s(now) <= 0:
+            best, best_rank = queue, rank
     return best

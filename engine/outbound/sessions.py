@@ -1,6 +1,7 @@
-"""Keeps the tokens that `sign_in` brings: one refresh at a time, before they expire, dropped once
-on AUTH.
+"""Keeps the tokens that `sign_in` brings: one refresh at a time, before they expire, dropped on AUTH.
 
+A carrier that refuses a token may have forgotten it, or mean the account: then every new token is refused as well.
+So a new one is fetched at once for the first refusal, and after ever longer pauses while it goes on.
 Signing in books nothing, so whatever goes wrong there leaves the operation that wanted the token
 unsent.
 """
@@ -16,7 +17,8 @@ from engine.outbound.errors import FaultKind, NotSent, OutboundError
 
 REFRESH_SHARE = 0.8  # of a token's life, after which the next call fetches a new one
 REFRESH_LEAST_S = 60.0  # or this long before the end, whichever leaves more time
-RETRY_REFRESH_S = 10.0  # pause after a failed refresh while the old token still lives
+RETRY_REFRESH_S = 10.0  # pause after a failed refresh while the old token still lives, or after a new one was refused
+LONGEST_DOUBT_S = 600.0  # that second pause doubles up to this: a sign-in so seldom burdens nobody
 
 SignIn = Callable[[], Awaitable[Session]]
 
@@ -30,7 +32,8 @@ class SessionKeeper:
         self._session: Session | None = None
         self._refresh_at = 0.0
         self._expires_at = 0.0
-        self._doubtful = False  # fetched because the last one was refused, and not yet accepted
+        self._fetched_at = 0.0
+        self._doubt_s = 0.0  # how long this one, fetched because the last one was refused, is kept unless accepted
         self._failures = 0
         self._error: OutboundError | CarrierError | None = None
 
@@ -60,16 +63,16 @@ class SessionKeeper:
         """The carrier refused this token. True when signing in again is worth it."""
         if session is not self._session:
             return True
-        if self._doubtful:
+        if self._doubt_s and self._clock.monotonic() < self._fetched_at + self._doubt_s:
             return False
         self._session = None
-        self._doubtful = True
+        self._doubt_s = min(max(self._doubt_s * 2, RETRY_REFRESH_S), LONGEST_DOUBT_S)
         return True
 
     def accepted(self, session: Session) -> None:
         """The carrier took this token."""
         if session is self._session:
-            self._doubtful = False
+            self._doubt_s = 0.0
 
     def _lives(self, now: float) -> bool:
         return self._session is not None and now < self._expires_at
@@ -89,6 +92,7 @@ class SessionKeeper:
         now = self._clock.monotonic()
         life_s = session.lifetime_s
         self._session = session
+        self._fetched_at = now
         self._expires_at = now + life_s
         self._refresh_at = now + min(life_s * REFRESH_SHARE, max(life_s - REFRESH_LEAST_S, life_s * 0.5))
         return session

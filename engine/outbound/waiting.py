@@ -14,8 +14,10 @@ from engine.core.policy.retry import RetryBudget
 from engine.outbound.errors import Ambiguous, FaultKind, LaneRefused, RefusalReason
 from engine.outbound.job import Job, Ticket
 from engine.outbound.observe import LaneKey, LaneObserver
-from engine.outbound.operation_queue import OperationQueue
+from engine.outbound.operation_queue import OperationQueue, next_queue
+from engine.outbound.operations import Priority
 from engine.outbound.sharing import SharedJobs
+from engine.outbound.turns import Turns
 
 OVERDUE_S = 0.05
 """Callers whose deadlines differ by less share the call's own."""
@@ -30,7 +32,7 @@ class Waiting:
 
     __slots__ = (
         "_budget", "_clock", "_key", "_least_time_s", "_left", "_observer", "_predicted_wait_s", "_queues",
-        "count", "shared",
+        "_turns", "count", "shared",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,7 @@ class Waiting:
         clock: Clock,
         observer: LaneObserver,
         least_time_s: float,
+        weights: Mapping[str, int],
         predicted_wait_s: Callable[[float, str], float],
         left: Callable[[float], None],
     ) -> None:
@@ -53,6 +56,7 @@ class Waiting:
         self._least_time_s = least_time_s
         self._predicted_wait_s = predicted_wait_s
         self._left = left
+        self._turns = Turns(weights)
         self.shared = SharedJobs()
         self.count = 0
 
@@ -72,10 +76,33 @@ class Waiting:
         self.count += 1
         self.watch(queue, job, job.tickets[0], now)
 
+    def push_again(self, queue: OperationQueue, job: Job, now: float) -> bool:
+        """A job whose call was refused for what may lie in another item; False when nobody waits for it any more."""
+        job.tickets = [ticket for ticket in job.tickets if not ticket.future.done()]
+        if not job.tickets:
+            return False
+        job.begin_again(now)
+        queue.push(job)
+        self.count += 1
+        self.shared.add(queue.operation, job)
+        for ticket in job.tickets:
+            self.watch(queue, job, ticket, now)
+        return True
+
+    def next_queue(self, now: float) -> OperationQueue | None:
+        """Whose call is next; None while none may go."""
+        return next_queue(self._queues.values(), self._turns, now)
+
+    def work_before_s(self, queue: OperationQueue, priority: Priority, tenant: str | None) -> float:
+        """Seconds that the calls of the other queues will take that go before a new item of this one."""
+        others = (other for other in self._queues.values() if other is not queue and other.jobs)
+        return sum(other.work_before_s(queue, priority, tenant) for other in others)
+
     def take_batch(self, queue: OperationQueue, now: float) -> list[Job]:
-        """The jobs of the queue's next call."""
+        """The jobs of the queue's next call, which is a turn of the first one's tenant."""
         jobs = queue.take_batch(now)
         self.count -= len(jobs)
+        self._turns.took(queue.operation, jobs[0].tenant)
         return jobs
 
     def watch(self, queue: OperationQueue, job: Job, ticket: Ticket, now: float) -> None:

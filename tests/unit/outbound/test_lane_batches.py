@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from crossdock_sdk import (
     CarrierError,
     ErrorClass,
     Flow,
+    HttpRequest,
     Limit,
     SideEffect,
 )
@@ -27,7 +29,7 @@ from engine.outbound import (
     LaneSettings,
     PluginFault,
 )
-from tests.unit.outbound.support import FakeCarrier, yard
+from tests.unit.outbound.support import FakeCarrier, Yard, yard
 
 pytestmark = pytest.mark.anyio
 FIFTY = Limit(batch=50)
@@ -142,11 +144,11 @@ async def test_one_of_several_callers_may_leave() -> None:
     assert answer.value == Absent("R1")
 
 
-async def test_a_caller_with_an_earlier_deadline_is_told_at_it() -> None:
+async def test_a_question_with_an_earlier_deadline_is_told_at_it() -> None:
     """In a batch the call runs on for the others; the early caller's outcome is named ambiguous."""
-    async with yard(book=Limit(batch=2)) as scene:
+    async with yard(find=Limit(batch=2)) as scene:
         scene.transport.hold = True
-        early, patient = scene.book("A1", deadline_s=2.0), scene.book("A2", deadline_s=10.0)
+        early, patient = scene.start("find", "R1", deadline_s=2.0), scene.start("find", "R2", deadline_s=10.0)
         await scene.clock.settle(2.1)
         with pytest.raises(Ambiguous) as caught:
             await early
@@ -154,7 +156,19 @@ async def test_a_caller_with_an_earlier_deadline_is_told_at_it() -> None:
         answer = await patient
 
     assert caught.value.kind is FaultKind.TIMEOUT
-    assert answer.value == Booked("A2", "WA2")
+    assert answer.value == Absent("R2")
+
+
+async def test_a_booking_under_way_hears_its_answer_after_its_deadline() -> None:
+    """Its batch-mates keep the call alive; the carrier's word is worth more than a doubt in time."""
+    async with yard(book=Limit(batch=2)) as scene:
+        scene.transport.hold = True
+        tasks = [scene.book("old", deadline_s=3.0), scene.book("new", deadline_s=30.0)]
+        await scene.clock.settle(5.0)
+        scene.transport.release()
+        answers = await asyncio.gather(*tasks)
+
+    assert [answer.value for answer in answers] == [Booked("old", "Wold"), Booked("new", "Wnew")]
 
 
 async def test_a_batch_that_fails_fails_each_item_with_an_error_of_its_own() -> None:
@@ -240,3 +254,125 @@ async def test_an_operation_that_fails_before_its_flow_begins_has_no_effect(
     assert failure.side_effect is SideEffect.NONE
     assert expected in str(failure)
     assert "张三" not in str(failure)
+
+
+class Picky(FakeCarrier):
+    """Refuses a call of bookings for one bad item, after as many requests as it is told to make."""
+
+    error = CarrierError(ErrorClass.INVALID_REQUEST, message="row 3 is wrong")
+    requests = 1
+
+    def book(self, ctx: CallContext, bookings: Sequence[Booking]) -> Flow[list[Any]]:
+        body = ",".join(b.reference for b in bookings).encode()
+        for _ in range(self.requests):
+            yield HttpRequest("POST", "https://fake.invalid/book", body=body)
+        if any(b.reference == "bad" for b in bookings):
+            raise self.error
+        return [Booked(b.reference, "W" + b.reference) for b in bookings]
+
+
+def make_picky(scene: Yard, monkeypatch: pytest.MonkeyPatch, **features: object) -> None:
+    """Let the yard's carrier be one."""
+    picky = Picky(scene.carrier.manifest)
+    for name, value in features.items():
+        setattr(picky, name, value)
+    monkeypatch.setattr(scene.carrier, "book", picky.book)
+
+
+async def test_one_bad_item_does_not_fail_its_batch_mates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused as a whole, each goes once more by itself, without a wait for company, and has its own outcome."""
+    async with yard(book=Limit(batch=3)) as scene:
+        make_picky(scene, monkeypatch)
+        answers = await asyncio.gather(*(scene.book(reference) for reference in ("1", "bad", "3")))
+
+    assert [type(answer.value) for answer in answers] == [Booked, CarrierError, Booked]
+    assert scene.transport.sent == ["book:1,bad,3", "book:1", "book:bad", "book:3"]
+    assert [answer.batch for answer in answers] == [1, 1, 1]
+
+
+async def test_items_sent_again_by_themselves_keep_the_rate_and_the_newcomers_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One call a second: nobody joins them, and those who come meanwhile share a call of their own."""
+    async with yard(book=Limit(batch=2, rate_per_s=1.0, concurrency=1)) as scene:
+        make_picky(scene, monkeypatch)
+        tasks = [scene.book("1"), scene.book("bad")]
+        await scene.clock.settle(0.5)
+        tasks += [scene.book("3"), scene.book("4")]
+        sent = []
+        for _ in range(4):
+            sent.append(len(scene.transport.sent))
+            await scene.clock.settle(1.0)
+        await asyncio.gather(*tasks)
+
+    assert sent == [1, 2, 3, 4]
+    assert scene.transport.sent[1:] == ["book:1", "book:bad", "book:3,4"]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"error": CarrierError(ErrorClass.BALANCE)},
+        {"error": CarrierError(ErrorClass.DUPLICATE)},
+        {"error": CarrierError(ErrorClass.INVALID_REQUEST, side_effect=SideEffect.UNKNOWN)},
+        {"requests": 2},
+    ],
+    ids=["the account's", "a look-up's", "in doubt", "after an answered request"],
+)
+async def test_other_refusals_of_a_whole_call_are_everybodys(
+    features: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent twice that would be refused again or may have had an effect."""
+    async with yard(book=Limit(batch=2)) as scene:
+        make_picky(scene, monkeypatch, **features)
+        answers = await asyncio.gather(scene.book("1"), scene.book("bad"))
+
+    assert [type(answer.value) for answer in answers] == [CarrierError] * 2
+    assert set(scene.transport.sent) == {"book:1,bad"}
+
+
+async def test_outcomes_of_each_item_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused first and last item with a booked one between them: nothing is sent again."""
+    refused = CarrierError(ErrorClass.INVALID_REQUEST)
+
+    def book(ctx: CallContext, bookings: Sequence[Booking]) -> Flow[list[Any]]:
+        yield HttpRequest("POST", "https://fake.invalid/book")
+        return [refused, Booked(bookings[1].reference, "W2"), refused]
+
+    async with yard(book=Limit(batch=3)) as scene:
+        monkeypatch.setattr(scene.carrier, "book", book)
+        answers = await asyncio.gather(*(scene.book(f"A{n}") for n in range(3)))
+
+    assert [type(answer.value) for answer in answers] == [CarrierError, Booked, CarrierError]
+    assert len(scene.transport.sent) == 1
+
+
+async def test_who_left_during_a_refused_call_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would hear of the booking."""
+    async with yard(book=Limit(batch=2)) as scene:
+        make_picky(scene, monkeypatch)
+        scene.transport.hold = True
+        gone, bad = scene.book("1"), scene.book("bad")
+        await scene.clock.settle()
+        gone.cancel()
+        await scene.clock.settle()
+        scene.transport.hold = False
+        scene.transport.release()
+        await bad
+
+    assert scene.transport.sent == ["book:1,bad", "book:bad"]
+
+
+async def test_a_lane_that_closes_sends_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is everybody's."""
+    async with yard(book=Limit(batch=2)) as scene:
+        make_picky(scene, monkeypatch)
+        scene.transport.hold = True
+        tasks = [scene.book("1"), scene.book("bad")]
+        await scene.clock.settle()
+        scene.outbound.lane("a", "book").close()
+        scene.transport.release()
+        answers = await asyncio.gather(*tasks)
+
+    assert [type(answer.value) for answer in answers] == [CarrierError] * 2
+    assert scene.transport.sent == ["book:1,bad"]

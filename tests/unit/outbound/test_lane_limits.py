@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from math import inf, nan
+from typing import Any
 
 import pytest
 
 from crossdock_sdk import (
+    Absent,
+    Booked,
     Booking,
     CallContext,
     CarrierError,
@@ -18,8 +22,9 @@ from crossdock_sdk import (
     HttpResponse,
     Limit,
 )
-from engine.outbound import LaneSettings, Priority
-from tests.unit.outbound.support import yard
+from engine.core.policy.retry import MAX_RETRY_AFTER_S
+from engine.outbound import Ambiguous, FaultKind, LaneSettings, NotSent, Priority, TransportError
+from tests.unit.outbound.support import booking, yard
 
 pytestmark = pytest.mark.anyio
 ONE = Limit(concurrency=1)
@@ -86,10 +91,14 @@ async def test_retry_after_blocks_to_the_second_and_nonsense_blocks_nothing(
     assert state.blocked_s == pytest.approx(blocked_s)
 
 
-async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does() -> None:
-    """Carriers that never say 429: their plug-ins read RATE_LIMITED and its wait from the body."""
+@pytest.mark.parametrize(
+    ("retry_after_s", "blocked_s"),
+    [(4.0, 4.0), (1e12, MAX_RETRY_AFTER_S), (inf, MAX_RETRY_AFTER_S), (nan, 0.0), (-5.0, 0.0), ("60", 0.0)],
+)
+async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does(retry_after_s: Any, blocked_s: float) -> None:
+    """Carriers that never say 429: their plug-ins read RATE_LIMITED and its wait from the body, nonsense included."""
     async with yard() as scene:
-        busy = CarrierError(ErrorClass.RATE_LIMITED, code="A1099", retry_after_s=4.0)
+        busy = CarrierError(ErrorClass.RATE_LIMITED, code="A1099", retry_after_s=retry_after_s)
 
         def book(ctx: CallContext, bookings: Sequence[Booking]) -> Flow[list[object]]:
             yield HttpRequest("POST", "https://fake.invalid/book")
@@ -100,6 +109,43 @@ async def test_a_busy_code_in_an_answer_of_200_blocks_as_a_header_does() -> None
         state = scene.outbound.rate_states()["a"]["book"]
         snapshot = scene.outbound.lane("a", "book").snapshot()
 
-    assert state.blocked_s == pytest.approx(4.0)
+    assert state.blocked_s == pytest.approx(blocked_s)
     assert snapshot.rates_per_s["book"] is not None
     assert snapshot.breaker == "CLOSED"
+
+
+def two_requests(ctx: CallContext, items: Sequence[Any]) -> Flow[list[Any]]:
+    """A flow whose operation takes two requests."""
+    yield HttpRequest("POST", "https://fake.invalid/first")
+    yield HttpRequest("POST", "https://fake.invalid/second")
+    return [Absent(item) if isinstance(item, str) else Booked(item.reference, "W1") for item in items]
+
+
+async def test_a_further_request_of_a_flow_waits_for_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in five seconds: the second request leaves five seconds after the first."""
+    async with yard(book=Limit(rate_per_s=0.2)) as scene:
+        monkeypatch.setattr(scene.carrier, "book", two_requests)
+        task = scene.book("A0")
+        await scene.clock.settle(4.9)
+        early = len(scene.transport.sent)
+        await scene.clock.settle(0.2)
+        answer = await task
+
+    assert (early, answer.value) == (1, Booked("A0", "W1"))
+
+
+@pytest.mark.parametrize(("operation", "error"), [("book", Ambiguous), ("find", NotSent)])
+async def test_a_further_request_that_the_rate_leaves_no_time_for_is_not_sent(
+    operation: str, error: type[TransportError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in twenty seconds and fifteen for the call: the carrier's limit holds, and a booking begun is in doubt."""
+    slow = Limit(rate_per_s=0.05, timeout_s=15.0)
+    async with yard(book=slow, find=slow) as scene:
+        monkeypatch.setattr(scene.carrier, operation, two_requests)
+        with pytest.raises(TransportError) as caught:
+            await scene.start(operation, booking("A0") if operation == "book" else "A0")
+        state = scene.outbound.rate_states()["a"][operation]
+
+    assert (type(caught.value), caught.value.kind) == (error, FaultKind.RATE)
+    assert scene.transport.sent == ["first:"]
+    assert state.owed_s == pytest.approx(20.0), "what did not go out is not charged"

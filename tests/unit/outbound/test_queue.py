@@ -79,6 +79,7 @@ def test_nothing_is_lost_and_priority_always_holds(steps: list[tuple[str, Priori
     for seq, (step, priority, tenant) in enumerate(steps):
         if step == "push":
             model.append(job(seq, priority, tenant))
+            model[-1].is_alone = seq % 3 == 0
             queue.push(model[-1])
         elif model and step == "pop":
             head = queue.head()
@@ -91,6 +92,7 @@ def test_nothing_is_lost_and_priority_always_holds(steps: list[tuple[str, Priori
         elif model:
             assert queue.remove(model.pop(len(model) // 2))
         assert len(queue) == len(model)
+        assert queue.alone == sum(j.is_alone for j in model)
         assert {j.seq for j in queue} == {j.seq for j in model}
 
 

@@ -1,4 +1,4 @@
-"""Tokens: one sign-in at a time, renewed in time, dropped once."""
+"""Tokens: one sign-in at a time, renewed in time, dropped when refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from crossdock_sdk import CarrierError, ErrorClass, Secret, Session, SideEffect
 from engine.outbound.errors import Ambiguous, FaultKind, NotSent
-from engine.outbound.sessions import SessionKeeper
+from engine.outbound.sessions import RETRY_REFRESH_S, SessionKeeper
 from tests.fakes.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +97,37 @@ async def test_a_refused_token_is_dropped_once() -> None:
     later = keeper.drop(second)
 
     assert (dropped, again, later) == (True, False, True)
+
+
+async def test_tokens_that_go_on_being_refused_are_replaced_ever_more_seldom() -> None:
+    """A carrier that forgot the new one too is asked for another after 10, 20, 40 s, … 10 minutes, not once a call."""
+    clock, desk = FakeClock(), Desk(lifetime_s=7200.0)
+    keeper = SessionKeeper(clock)
+    replaced_at_s = []
+    for second in range(1500):
+        if keeper.drop(await keeper.get(desk)):
+            replaced_at_s.append(second)
+            await keeper.get(desk)
+        clock.advance(1.0)
+
+    assert replaced_at_s == [0, 10, 30, 70, 150, 310, 630, 1230]
+
+
+async def test_an_accepted_token_ends_the_doubt() -> None:
+    """The next refusal is the first one again."""
+    clock, desk = FakeClock(), Desk()
+    keeper = SessionKeeper(clock)
+    for _ in range(3):
+        keeper.drop(await keeper.get(desk))
+        await keeper.get(desk)
+        clock.advance(RETRY_REFRESH_S)
+    keeper.accepted(await keeper.get(desk))
+    dropped = keeper.drop(await keeper.get(desk))
+    await keeper.get(desk)
+    clock.advance(RETRY_REFRESH_S)
+    again = keeper.drop(await keeper.get(desk))
+
+    assert (dropped, again) == (True, True)
 
 
 async def test_a_late_refusal_of_an_old_token_drops_nothing() -> None:
