@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from engine.core.policy.batching import NEVER
 from engine.outbound import OutboundError, Priority
 from engine.outbound.outbound import Outbound
 
 BACKGROUND_DEADLINE_S = 30.0
-"""Time a call may take, queue included, when nobody waits for it."""
+"""How long a call may wait for its turn when nobody waits for its answer."""
 
 
 async def ask(
@@ -17,13 +18,16 @@ async def ask(
     *,
     priority: Priority,
     tenant: str,
-    deadline_s: float = BACKGROUND_DEADLINE_S,
-    start_within_s: float | None = None,
+    deadline_s: float | None = None,
+    start_within_s: float = BACKGROUND_DEADLINE_S,
     is_retry: bool = False,
 ) -> object:
     """The sdk's outcome for `item`, a CarrierError, or the OutboundError that says why there is none.
 
-    start_within_s: how long it may wait for its turn; the call itself has its whole time. is_retry: see `Lane`.
+    start_within_s: how long it may wait for its turn. From then on the call has all the time that its operation may
+    take: one that was cut because it had waited would look like a carrier that fails, and be a booking in doubt.
+    deadline_s: instead, when somebody is answered by then with or without it, turn and call together. is_retry: see
+    `Lane`.
     """
     try:
         answered = await outbound.call(
@@ -31,9 +35,9 @@ async def ask(
             operation,
             item,
             priority=priority,
-            deadline_s=deadline_s,
+            deadline_s=NEVER if deadline_s is None else deadline_s,
             tenant=tenant,
-            start_within_s=start_within_s,
+            start_within_s=start_within_s if deadline_s is None else None,
             is_retry=is_retry,
         )
     except OutboundError as error:

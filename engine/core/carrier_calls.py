@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 
 from crossdock_sdk import Booking, Cancellation, Carrier, CarrierError, ErrorClass, SideEffect
 from engine.clock import Clock
-from engine.core.calls import ask
+from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.policy import booking as policy
 from engine.core.policy.diversion import share_of_deadline_s
 from engine.core.policy.records import AttemptRecord, LoadedOrder
@@ -26,7 +26,9 @@ class CarrierCalls:
         """Book it. `ends`: monotonic deadline of whoever waits. others: see `Steps.send`."""
         # The caller's deadline decides how long to wait for a turn, never when to stop listening: a booking cut
         # short is a booking in doubt.
-        left_s = ends - self._clock.monotonic()
+        left_s, turn_s = ends - self._clock.monotonic(), BACKGROUND_DEADLINE_S
+        if others and left_s > 0:
+            turn_s = min(share_of_deadline_s(left_s, others), turn_s)
         return ask(
             self._outbound,
             attempt.account_id,
@@ -34,7 +36,7 @@ class CarrierCalls:
             _booking(loaded, attempt),
             priority=Priority.BOOK,
             tenant=loaded.order.tenant,
-            start_within_s=share_of_deadline_s(left_s, others) if others and left_s > 0 else None,
+            start_within_s=turn_s,
             is_retry=attempt.account_id in policy.asked(loaded.attempts),
         )
 

@@ -2,7 +2,8 @@
 
 Rules of this file
 - An attempt's row is durable before its first byte goes out.
-- "No such booking" counts from the moment the carrier was asked, never from the moment it answered.
+- "No such booking" counts from the moment the carrier was asked, never from the moment it answered, by time that has
+  passed: a wall clock set forward proves nothing. Steps while no engine ran, and being set back, are not seen.
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ class Steps:
 
     async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime) -> LoadedOrder:
         """Apply what a look-up or a push found out about an attempt in doubt. `asked`: when it was asked."""
+        # A wall clock that was set forward meanwhile has not given the carrier's search that much longer to settle.
+        asked -= timedelta(seconds=self._clock.stepped_s(policy.unknown_since(attempt)))
         proved = policy.absence_is_proof(attempt, self._router.facts(attempt.carrier), asked)
         name = self._router.service_name(attempt.carrier, attempt.service)
         now = self._clock.now()

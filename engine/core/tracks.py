@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from crossdock_sdk import Account, Carrier, CarrierError
 from crossdock_sdk.tracking import Subscribed, Tracked, TrackEvent, TrackRequest
 from engine.clock import Clock
-from engine.core.calls import BACKGROUND_DEADLINE_S, ask
+from engine.core.calls import ask
 from engine.core.errors import TrackNotFound
 from engine.core.new_tracks import new_track
 from engine.core.policy import following, tracking
@@ -199,10 +199,10 @@ class Tracks:
         else:
             self._tell(track.carrier, TrackSource.PUSH, step.events)
 
-    async def poll(self, loaded: LoadedTrack, *, priority: Priority, deadline_s: float) -> LoadedTrack:
+    async def poll(self, loaded: LoadedTrack, *, priority: Priority, deadline_s: float | None = None) -> LoadedTrack:
         """Ask the carrier now, or wait with whoever asks already: what that one learns is written and read once.
 
-        A failure costs freshness only: the next question is put off.
+        A failure costs freshness only: the next question is put off. deadline_s: see `calls.ask`.
         """
         asked = self._asked.get(loaded.track.track_id)
         if asked is None:
@@ -219,7 +219,7 @@ class Tracks:
         # Whoever asked has gone away or failed in a way of its own.
         return await self.poll(loaded, priority=priority, deadline_s=deadline_s)
 
-    async def _lead(self, loaded: LoadedTrack, priority: Priority, deadline_s: float) -> LoadedTrack:
+    async def _lead(self, loaded: LoadedTrack, priority: Priority, deadline_s: float | None) -> LoadedTrack:
         track_id = loaded.track.track_id
         asked = self._asked[track_id] = asyncio.get_running_loop().create_future()
         try:
@@ -232,7 +232,7 @@ class Tracks:
         asked.set_result(found)
         return found
 
-    async def _ask(self, loaded: LoadedTrack, priority: Priority, deadline_s: float) -> LoadedTrack:
+    async def _ask(self, loaded: LoadedTrack, priority: Priority, deadline_s: float | None) -> LoadedTrack:
         track = loaded.track
         outcome = await ask(
             self._outbound,
@@ -258,7 +258,7 @@ class Tracks:
             loaded = await self._subscribe(loaded)
         # Whoever wanted to know of a number at once has often asked meanwhile, and planned the next question.
         if not self._was_just_asked(loaded.track):
-            await self.poll(loaded, priority=Priority.POLL, deadline_s=BACKGROUND_DEADLINE_S)
+            await self.poll(loaded, priority=Priority.POLL)
 
     def _wants_pushes(self, track: TrackRecord) -> bool:
         """Whether its carrier has to be asked to push about it: what an account booked is pushed without."""
@@ -275,7 +275,6 @@ class Tracks:
             TrackRequest(track.waybill_number, track.phone_tail),
             priority=Priority.POLL,
             tenant=track.tenant,
-            deadline_s=BACKGROUND_DEADLINE_S,
         )
         refused = isinstance(outcome, CarrierError) and outcome.error_class not in COMES_BACK
         if not refused and not isinstance(outcome, Subscribed):

@@ -126,7 +126,7 @@ class Waiting:
         wait_s = queue.rate.wait_s(now)
         refusal = LaneRefused(RefusalReason.RATE, wait_s, lane=str(self._key))
         for job in list(queue.jobs):
-            if job.deadline - self._least_time_s < now + wait_s:
+            if max(min(t.deadline - self._least_time_s, t.start_by) for t in job.tickets) < now + wait_s:
                 queue.jobs.remove(job)
                 self._refuse(queue, job, refusal)
 

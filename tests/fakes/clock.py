@@ -11,6 +11,8 @@ import heapq
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from engine.clock import STEP_S, WallSteps
+
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
 
@@ -36,6 +38,8 @@ class FakeClock:
         self._monotonic_s = monotonic_s
         self._timers: list[tuple[float, int, FakeTimer]] = []
         self._order = 0
+        self._moved_s = 0.0
+        self._steps = WallSteps()
 
     def now(self) -> datetime:
         """The wall time as last set."""
@@ -44,6 +48,10 @@ class FakeClock:
     def monotonic(self) -> float:
         """The monotonic time as last set."""
         return self._monotonic_s
+
+    def stepped_s(self, since: datetime) -> float:
+        """See Clock."""
+        return self._steps.after(since)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the test has advanced by `seconds`."""
@@ -100,6 +108,10 @@ class FakeClock:
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back; monotonic time does not notice."""
         self._now += timedelta(seconds=seconds)
+        self._moved_s += seconds
+        if not -STEP_S < self._moved_s < STEP_S:
+            self._steps.moved(self._now, self._moved_s)
+            self._moved_s = 0.0
 
     def _move_to(self, monotonic_s: float) -> None:
         self._now += timedelta(seconds=monotonic_s - self._monotonic_s)

@@ -186,7 +186,7 @@ def _live(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
 
 
 def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, rules: Rules, now: datetime) -> Move:
-    since = attempt.unknown_since or attempt.start_time
+    since = unknown_since(attempt)
     # A look-up gets the chance to prove an absence before a person is called.
     least_s = facts.booking.lookup_settles_s + LOOKUP_DELAYS_S[-1] if facts.can_find else 0.0
     review_time = since + timedelta(seconds=max(rules.review_after_s, least_s))
@@ -364,9 +364,14 @@ def new_attempt(
 def absence_is_proof(attempt: AttemptRecord, facts: CarrierFacts, now: datetime) -> bool:
     """Whether "no such booking", asked for at `now`, may be believed (a carrier's search can lag its bookings).
 
-    Never after DUPLICATE: the carrier itself has said that it holds the reference.
+    Never after DUPLICATE: the carrier itself has said that it holds the reference. `now` must be as far from
+    `unknown_since` as time has really passed, see `Clock.stepped_s`.
     """
     if attempt.error_class == ErrorClass.DUPLICATE:
         return False
-    since = attempt.unknown_since or attempt.start_time
-    return now - since >= timedelta(seconds=facts.booking.lookup_settles_s)
+    return now - unknown_since(attempt) >= timedelta(seconds=facts.booking.lookup_settles_s)
+
+
+def unknown_since(attempt: AttemptRecord) -> datetime:
+    """From when on nobody knew what became of an attempt in doubt."""
+    return attempt.unknown_since or attempt.start_time

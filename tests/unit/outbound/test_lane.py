@@ -254,6 +254,18 @@ async def test_those_a_new_block_makes_hopeless_learn_it_at_once() -> None:
     assert refused[1] >= 60.0
 
 
+async def test_those_a_new_block_keeps_beyond_their_turn_learn_it_at_once() -> None:
+    """Whose call must begin within ten seconds goes elsewhere now, however long the call itself might take."""
+    async with yard(book=ONE) as scene:
+        scene.transport.script = [HttpResponse(429, {"retry-after": "60"})]
+        first = scene.book("A0")
+        second = scene.book("A1", deadline_s=100.0, start_within_s=10.0)
+        await first
+        refused = await refusal(second)
+
+    assert refused[0] is RefusalReason.RATE
+
+
 async def test_a_caller_who_leaves_the_queue_takes_the_item_along() -> None:
     """Cancelled before it was sent: never sent."""
     async with yard(book=ONE) as scene:

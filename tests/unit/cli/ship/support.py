@@ -46,6 +46,10 @@ class HurryingClock:
         """Wall time that keeps step."""
         return START + timedelta(seconds=self._passed_s)
 
+    def stepped_s(self, since: datetime) -> float:
+        """Nobody sets it."""
+        return 0.0
+
     def monotonic(self) -> float:
         """The pauses so far."""
         return self._passed_s
