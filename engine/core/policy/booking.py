@@ -337,7 +337,8 @@ def new_attempt(
     """The INTENT row of the next attempt; its cause tells why it did not go to the first candidate.
 
     A reference is used again at the same account when nothing was ever sent under it, or when the carrier
-    finds none and its repeats are harmless: then even a booking that surfaces late stays the only one.
+    finds none and its repeats are harmless: then even a booking that surfaces late stays the only one. Never when
+    its booking was voided: a repeat would be refused for ever, or answered with the dead waybill.
     """
     candidate = choice.candidate
     number = len(attempts) + 1
@@ -346,7 +347,8 @@ def new_attempt(
     if same:
         last = same[-1]
         repeats_are_harmless = facts(candidate.carrier).booking.repeat is not Repeat.BOOKS_AGAIN
-        if last.state is AttemptState.NOT_SENT or (last.state is AttemptState.ABSENT and repeats_are_harmless):
+        never_seen = last.state is AttemptState.ABSENT and not last.burnt
+        if last.state is AttemptState.NOT_SENT or (never_seen and repeats_are_harmless):
             reference = last.reference
     return AttemptRecord(
         order_id=order.order_id,

@@ -213,19 +213,21 @@ def resolved(
     if attempt is None or attempt.state is AttemptState.INTENT:
         return None
     if isinstance(found, Refused):
-        return absent(loaded, number, f"{attempt.carrier} holds no live booking: {found.reason or found.code}", now)
+        cause = f"{attempt.carrier} holds no live booking: {found.reason or found.code}"
+        return absent(loaded, number, cause, now, burnt=True)
     gone = isinstance(found, Absent) or (isinstance(found, CarrierError) and found.error_class is ErrorClass.NOT_FOUND)
     if gone and absence_is_proved:
         return absent(loaded, number, f"{attempt.carrier} has no booking under {attempt.reference}", now)
     return looked_up(loaded, number, now, now)
 
 
-def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
-    """Resolved: the carrier has no live booking under this reference."""
+def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime, *, burnt: bool = False) -> Step | None:
+    """Resolved: the carrier has no live booking under this reference, nor ever will have when it is `burnt`."""
     attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
-    gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=attempt.lookups + 1)
+    lookups = attempt.lookups + 1
+    gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=lookups, burnt=burnt)
     order = replace(loaded.order, state=OrderState.BOOKING, failure=None, due_time=now, update_time=now)
     return Step(order, (gone,))
 

@@ -153,6 +153,15 @@ class Booking(RuleBasedStateMachine):
                 if isinstance(found, Booked):
                     self.apply(transitions.resolved(self.rows, attempt.number, found, "", False, self.now))
 
+    @precondition(lambda self: not self.in_hand)
+    @rule()
+    def somebody_voids_it_in_the_console(self) -> None:
+        """A booking whose answer was lost, before the engine has heard of it."""
+        for attempt in self.rows.attempts:
+            if attempt.state is AttemptState.UNKNOWN:
+                for shipment in self.ledgers[attempt.carrier].live:
+                    shipment.live = False
+
     @rule(obeys=st.booleans())
     def carriers_change_their_mind_about_cancels(self, obeys: bool) -> None:
         """A parcel on its way is not cancelled any more."""
