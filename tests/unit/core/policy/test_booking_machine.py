@@ -33,6 +33,7 @@ from engine.core.policy.booking import (
     Void,
     Wait,
     absence_is_proof,
+    next_cancel,
     next_move,
 )
 from engine.core.policy.diversion import Hindrance
@@ -301,7 +302,9 @@ class Booking(RuleBasedStateMachine):
         if outcome == "cancels":
             self.apply(transitions.cancelled(self.rows, attempt.number, False, self.now))
         else:
-            self.apply(transitions.cancel_retried(self.rows, self.now, self.now))
+            due, needs_person = next_cancel(order, RULES, self.now)
+            why = TimeoutError("no answer") if needs_person else None
+            self.apply(transitions.cancel_retried(self.rows, due, self.now, why))
 
     def truth(self, attempt: AttemptRecord) -> object:
         shipment = self.ledgers[attempt.carrier].find(attempt.reference, self.now)

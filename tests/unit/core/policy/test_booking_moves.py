@@ -14,7 +14,7 @@ from engine.core.policy.booking import (
     COMES_BACK,
     FALLS_BACK,
     LOOKUP_DELAYS_S,
-    LOOKUP_REVIEW_DELAY_S,
+    REVIEW_DELAY_S,
     Candidate,
     CarrierFacts,
     Done,
@@ -267,9 +267,9 @@ def test_a_doubt_that_lasts_goes_to_review_and_is_looked_up_more_rarely() -> Non
     doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=NOW, end_time=NOW)
     reviewed = loaded(doubt, state=OrderState.NEEDS_REVIEW)
 
-    assert move_of(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + LOOKUP_REVIEW_DELAY_S))
-    assert move_of(reviewed, after_s=60.0) == Wait(at(LOOKUP_REVIEW_DELAY_S))
-    assert move_of(reviewed, after_s=LOOKUP_REVIEW_DELAY_S) == LookUp(doubt)
+    assert move_of(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + REVIEW_DELAY_S))
+    assert move_of(reviewed, after_s=60.0) == Wait(at(REVIEW_DELAY_S))
+    assert move_of(reviewed, after_s=REVIEW_DELAY_S) == LookUp(doubt)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,62 @@ def test_an_open_cancel_is_counted_and_asked_again() -> None:
     assert (step.order.state, step.order.cancel_tries, step.order.due_time) == (OrderState.CANCELLING, 3, at(30))
 
 
+@pytest.mark.parametrize(
+    ("why", "reason", "code"),
+    [
+        (CarrierError(ErrorClass.AUTH, code="A1006", message="no right"), "CARRIER_AUTH_FAILED", "A1006"),
+        (TimeoutError("no right"), "CARRIER_UNAVAILABLE", ""),
+    ],
+)
+def test_a_cancel_open_for_long_calls_a_person_once(why: Exception, reason: str, code: str) -> None:
+    """The order says why and what to do, and the cancel is asked for again all the same."""
+    rows = loaded(
+        attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True
+    )
+
+    step = transitions.cancel_retried(rows, at(120), LATER, why)
+    assert step is not None
+    again = transitions.cancel_retried(LoadedOrder(step.order, rows.attempts), at(240), at(120), why)
+
+    failure = step.order.failure
+    assert failure is not None
+    assert (step.order.state, step.order.due_time, kinds(step)) == (
+        OrderState.NEEDS_REVIEW, at(120), [EventKind.ORDER_NEEDS_REVIEW],
+    )  # fmt: skip
+    assert (failure.reason, failure.carrier_code) == (reason, code)
+    assert "no right" in failure.message
+    assert "void W1 in the console of alpha (account alpha-1)" in failure.remedy
+    assert again is not None
+    assert (again.order.state, again.order.due_time, again.events) == (OrderState.NEEDS_REVIEW, at(240), ())
+
+
+def test_a_cancel_that_succeeds_ends_its_review() -> None:
+    """Nothing is left to do for anybody."""
+    rows = loaded(
+        attempt(1, "alpha", S.CONFIRMED),
+        state=OrderState.NEEDS_REVIEW,
+        booking=booking(),
+        cancel_requested=True,
+        failure=Failure("CARRIER_AUTH_FAILED", "?", "!"),
+    )
+
+    done = transitions.cancelled(rows, 1, False, LATER)
+    refused = transitions.cancel_refused(rows, CarrierError(ErrorClass.PERMANENT), LATER)
+
+    assert done is not None
+    assert refused is not None
+    assert (done.order.state, done.order.failure, done.order.due_time) == (OrderState.CANCELLED, None, None)
+    assert (refused.order.state, refused.order.cancel_requested) == (OrderState.BOOKED, False)
+
+
+def test_the_review_of_a_booking_is_none_of_a_cancel() -> None:
+    """Nothing is known to be booked: there is nothing whose cancel could be open."""
+    rows = loaded(attempt(1, "alpha", S.UNKNOWN), state=OrderState.NEEDS_REVIEW, cancel_requested=True)
+
+    assert transitions.cancel_retried(rows, at(1), LATER) is None
+    assert transitions.cancel_refused(rows, NO, LATER) is None
+
+
 def test_a_refused_cancel_leaves_the_booking_standing() -> None:
     """BOOKED again, with the carrier's words and what to do."""
     rows = loaded(
