@@ -31,7 +31,6 @@ INLINE_WAIT_S = 1.0
 """Shorter waits are slept by the worker; longer ones are left to `reconcile`."""
 LOOK_UP_AGAIN_S = (0.5, 5.0)
 """Least and longest pause before a look-up that its lane refused is tried again; so late may a person be called."""
-CANCEL_DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
 class Steps:
@@ -188,9 +187,9 @@ class Steps:
             ), True
         if isinstance(outcome, CarrierError) and is_final(outcome):
             return await self._commits.apply(loaded, lambda rows: transitions.cancel_refused(rows, outcome, now)), True
-        tries = min(order.cancel_tries, len(CANCEL_DELAYS_S) - 1)
-        due = now + timedelta(seconds=CANCEL_DELAYS_S[tries])
-        waiting = await self._commits.apply(loaded, lambda rows: transitions.cancel_retried(rows, due, now))
+        due, needs_person = policy.next_cancel(order, self._rules, now)
+        why = outcome if needs_person else None
+        waiting = await self._commits.apply(loaded, lambda rows: transitions.cancel_retried(rows, due, now, why))
         return await self._wait(waiting, due, now)
 
     async def _wait(self, loaded: LoadedOrder, until: datetime, now: datetime) -> Outcome:

@@ -54,9 +54,11 @@ COMES_BACK: frozenset[str] = frozenset(
 LOOKUP_DELAYS_S = (0.0, 0.3, 0.7, 1.5, 3.0, 5.0, 10.0, 20.0, 30.0)
 """Pauses before the first, second… look-up of an unknown outcome; the last one repeats."""
 
-LOOKUP_REVIEW_DELAY_S = 120.0
-"""Pause between look-ups once the order waits for a person."""
+REVIEW_DELAY_S = 120.0
+"""Pause between look-ups, or cancels, once the order waits for a person."""
 
+CANCEL_DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Pauses after the first, second… cancel whose outcome is open; the last one repeats until a person is called."""
 
 SWITCH_AT_MOST_EVERY_S = 600.0
 """An order that came back to a carrier it had left stays there so long, failing or not, before it changes again."""
@@ -193,9 +195,9 @@ def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, ru
     in_review = order.state is OrderState.NEEDS_REVIEW
     if facts.can_find:
         if now >= review_time and not in_review:
-            return Review(attempt, now + timedelta(seconds=LOOKUP_REVIEW_DELAY_S))
+            return Review(attempt, now + timedelta(seconds=REVIEW_DELAY_S))
         delays = LOOKUP_DELAYS_S
-        pause = LOOKUP_REVIEW_DELAY_S if in_review else delays[min(attempt.lookups, len(delays) - 1)]
+        pause = REVIEW_DELAY_S if in_review else delays[min(attempt.lookups, len(delays) - 1)]
         due = (attempt.end_time or since) + timedelta(seconds=pause)
         return LookUp(attempt) if now >= due else Wait(due)
     if in_review:
@@ -203,6 +205,18 @@ def _resolve(order: OrderRecord, attempt: AttemptRecord, facts: CarrierFacts, ru
     if facts.booking.confirmed_by_push and now < review_time:
         return Wait(review_time)
     return Review(attempt, None)
+
+
+def next_cancel(order: OrderRecord, rules: Rules, now: datetime) -> tuple[datetime, bool]:
+    """When a cancel that has just failed again is repeated, and whether a person is called meanwhile.
+
+    The pauses made so far tell how long it has been open: no row keeps when it was first asked for.
+    """
+    delays, tries = CANCEL_DELAYS_S, order.cancel_tries
+    pause_s = delays[min(tries, len(delays) - 1)]
+    open_s = sum(delays[:tries]) + max(0, tries - len(delays)) * delays[-1]
+    needs_person = order.state is OrderState.NEEDS_REVIEW or open_s + pause_s > rules.review_after_s
+    return now + timedelta(seconds=REVIEW_DELAY_S if needs_person else pause_s), needs_person
 
 
 def _next_try(
@@ -337,7 +351,8 @@ def new_attempt(
     """The INTENT row of the next attempt; its cause tells why it did not go to the first candidate.
 
     A reference is used again at the same account when nothing was ever sent under it, or when the carrier
-    finds none and its repeats are harmless: then even a booking that surfaces late stays the only one.
+    finds none and its repeats are harmless: then even a booking that surfaces late stays the only one. Never when
+    its booking was voided: a repeat would be refused for ever, or answered with the dead waybill.
     """
     candidate = choice.candidate
     number = len(attempts) + 1
@@ -346,7 +361,8 @@ def new_attempt(
     if same:
         last = same[-1]
         repeats_are_harmless = facts(candidate.carrier).booking.repeat is not Repeat.BOOKS_AGAIN
-        if last.state is AttemptState.NOT_SENT or (last.state is AttemptState.ABSENT and repeats_are_harmless):
+        never_seen = last.state is AttemptState.ABSENT and not last.burnt
+        if last.state is AttemptState.NOT_SENT or (never_seen and repeats_are_harmless):
             reference = last.reference
     return AttemptRecord(
         order_id=order.order_id,

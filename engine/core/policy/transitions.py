@@ -212,19 +212,21 @@ def resolved(
     if attempt is None or attempt.state is AttemptState.INTENT:
         return None
     if isinstance(found, Refused):
-        return absent(loaded, number, f"{attempt.carrier} holds no live booking: {found.reason or found.code}", now)
+        cause = f"{attempt.carrier} holds no live booking: {found.reason or found.code}"
+        return absent(loaded, number, cause, now, burnt=True)
     gone = isinstance(found, Absent) or (isinstance(found, CarrierError) and found.error_class is ErrorClass.NOT_FOUND)
     if gone and absence_is_proved:
         return absent(loaded, number, f"{attempt.carrier} has no booking under {attempt.reference}", now)
     return looked_up(loaded, number, now, now)
 
 
-def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime) -> Step | None:
-    """Resolved: the carrier has no live booking under this reference."""
+def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime, *, burnt: bool = False) -> Step | None:
+    """Resolved: the carrier has no live booking under this reference, nor ever will have when it is `burnt`."""
     attempt = in_doubt(loaded, number)
     if attempt is None:
         return None
-    gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=attempt.lookups + 1)
+    lookups = attempt.lookups + 1
+    gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=lookups, burnt=burnt)
     order = replace(loaded.order, state=OrderState.BOOKING, failure=None, due_time=now, update_time=now)
     return Step(order, (gone,))
 
@@ -317,23 +319,49 @@ def cancelled(loaded: LoadedOrder, number: int, local_only: bool, now: datetime)
         loaded.order,
         state=OrderState.CANCELLED,
         booking=replace(loaded.order.booking, voided_locally=local_only),
+        failure=None,
         due_time=None,
         update_time=now,
     )
     return Step(order, (void,), (event(order, EventKind.ORDER_CANCELLED, now),))
 
 
-def cancel_retried(loaded: LoadedOrder, next_time: datetime, now: datetime) -> Step | None:
-    """The cancel's outcome is open; it is asked again at `next_time` (cancels may repeat)."""
-    if loaded.order.state is not OrderState.CANCELLING:
+def cancel_retried(loaded: LoadedOrder, next_time: datetime, now: datetime, for_person: object = None) -> Step | None:
+    """The cancel's outcome is open; it is asked again at `next_time` (cancels may repeat).
+
+    for_person: what came of it, once it has been open for so long that a person is called. A cancel that succeeds
+    later ends the review.
+    """
+    booking = loaded.order.booking
+    if booking is None or not _is_cancelling(loaded.order):
         return None
     order = replace(loaded.order, cancel_tries=loaded.order.cancel_tries + 1, due_time=next_time, update_time=now)
-    return Step(order)
+    if for_person is None or order.state is OrderState.NEEDS_REVIEW:
+        return Step(order)
+    error = for_person if isinstance(for_person, CarrierError) else CarrierError(ErrorClass.TEMPORARY)
+    failure = Failure(
+        reason=REASONS[error.error_class][0],
+        message=f"{booking.carrier} has not cancelled {booking.waybill_number}: {for_person}",
+        remedy=f"void {booking.waybill_number} in the console of {booking.carrier} (account {booking.account_id}), or "
+        "mend what the message says: the engine goes on asking for the cancel and ends the review when it succeeds",
+        carrier=booking.carrier,
+        carrier_code=error.code,
+        carrier_message=error.message,
+    )
+    order = replace(order, state=OrderState.NEEDS_REVIEW, failure=failure)
+    return Step(order, (), (event(order, EventKind.ORDER_NEEDS_REVIEW, now, reason=failure.message),))
+
+
+def _is_cancelling(order: OrderRecord) -> bool:
+    """Whether a booking of its is being cancelled; with a person called, that shows in no state of its own."""
+    if order.state is OrderState.NEEDS_REVIEW:
+        return order.cancel_requested and order.booking is not None
+    return order.state is OrderState.CANCELLING
 
 
 def cancel_refused(loaded: LoadedOrder, error: CarrierError, now: datetime) -> Step | None:
     """The carrier does not cancel it any more: the booking stands."""
-    if loaded.order.state is not OrderState.CANCELLING:
+    if not _is_cancelling(loaded.order):
         return None
     carrier = loaded.order.booking.carrier if loaded.order.booking else ""
     failure = Failure(

@@ -13,8 +13,8 @@ from engine.core.errors import OrderNotCancellable, OrderNotFound
 from engine.core.policy.records import EventKind, LoadedOrder, OrderState, RoutingWish
 from engine.core.policy.transitions import Step
 from engine.store.port import Change, Stale, StoreError
-from tests.fakes.carrier import answer, lost, manifest, refuse, silent
-from tests.fakes.house import TENANT, House, house, states
+from tests.fakes.carrier import Act, answer, lost, manifest, refuse, silent
+from tests.fakes.house import RULES, TENANT, House, house, states
 
 pytestmark = pytest.mark.anyio
 
@@ -111,6 +111,41 @@ async def test_a_cancel_without_an_answer_is_asked_again() -> None:
     assert first.order.state is OrderState.CANCELLING
     assert after.order.state is OrderState.CANCELLED
     assert scene.network.count("alpha", "cancel") == 4
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        refuse(ErrorClass.AUTH, text="key revoked", executed=False),
+        refuse(ErrorClass.BALANCE, executed=False),
+        refuse(ErrorClass.TEMPORARY),
+        answer(error_class="NONSENSE"),
+        silent(),
+    ],
+    ids=["auth", "balance", "temporary", "plug-in's fault", "no answer"],
+)
+async def test_a_cancel_open_for_long_calls_a_person_and_ends_by_itself(act: Act) -> None:
+    """In review it is asked for every two minutes; once the carrier does it, nobody is needed any more."""
+    async with house(ALPHA) as scene:
+        created = await scene.create()
+        scene.network.always("alpha", "cancel", act)
+        scene.reconcile()
+        await cancelled(scene, created.order, deadline_s=5.0)
+        await scene.pass_time(RULES.review_after_s)
+        reviewed = await scene.get(created)
+        tried = scene.network.count("alpha", "cancel")
+        await scene.pass_time(1200.0)
+        tried_in_review = scene.network.count("alpha", "cancel") - tried
+        scene.network.always("alpha", "cancel", None)
+        await scene.pass_time(150.0)
+        after = await scene.get(created)
+
+    assert (reviewed.order.state, states(reviewed)) == (OrderState.NEEDS_REVIEW, ["alpha CONFIRMED"])
+    assert reviewed.order.failure is not None
+    assert tried_in_review == 10
+    assert (after.order.state, after.order.failure, scene.network.live) == (OrderState.CANCELLED, None, [])
+    told = [e.event.kind for e in await scene.events()]
+    assert told[-3:] == [EventKind.ORDER_CANCELLING, EventKind.ORDER_NEEDS_REVIEW, EventKind.ORDER_CANCELLED]
 
 
 async def test_a_local_cancel_is_marked_as_such() -> None:

@@ -7,12 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from crossdock_sdk import ErrorClass, Repeat
-from crossdock_sdk.manifest import BookingFacts
+from crossdock_sdk import ErrorClass
 from engine.core.orders import Created
 from engine.core.policy.booking import FALLS_BACK
 from engine.core.policy.records import (
-    AttemptState,
     BackupPolicy,
     EventKind,
     LoadedOrder,
@@ -356,24 +354,6 @@ async def test_an_order_that_finds_no_room_all_day_fails_with_the_last_reason() 
     assert loaded.order.state is OrderState.FAILED
     assert loaded.order.failure is not None
     assert (loaded.order.failure.reason, loaded.order.failure.carrier_message) == ("CARRIER_CAPACITY", "爆仓")
-
-
-@pytest.mark.parametrize(
-    ("repeat", "same"), [(Repeat.REPLAYS, True), (Repeat.REFUSES, True), (Repeat.BOOKS_AGAIN, False)]
-)
-async def test_a_reference_found_absent_is_used_again_only_where_repeats_are_harmless(
-    repeat: Repeat, same: bool
-) -> None:
-    """A booking that surfaces after all then stays the only one."""
-    only = manifest("alpha", booking=BookingFacts(repeat=repeat, lookup_settles_s=2.0))
-    async with house(only) as scene:
-        scene.network.script("alpha", "book", silent())
-        scene.reconcile()
-        booked = await _settled(scene, await scene.create())
-
-    first, second = booked.attempts
-    assert (first.state, second.state) == (AttemptState.ABSENT, AttemptState.CONFIRMED)
-    assert (first.reference == second.reference) is same
 
 
 async def _settled(scene: House, created: Created) -> LoadedOrder:

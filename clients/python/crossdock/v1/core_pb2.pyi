@@ -682,7 +682,9 @@ class Order(_message.Message):
         STATE_FAILED: Order._State.ValueType  # 6
         """Every candidate refused it; no waybill is live."""
         STATE_NEEDS_REVIEW: Order._State.ValueType  # 7
-        """It cannot be found out whether a carrier booked it; a person decides (`failure` says what to do)."""
+        """It cannot be found out whether a carrier booked it, or a carrier does not cancel it; a person decides (`failure`
+        says what to do). It ends by itself when the carrier answers after all.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Life of an order. Values may be added."""
@@ -702,7 +704,9 @@ class Order(_message.Message):
     STATE_FAILED: Order.State.ValueType  # 6
     """Every candidate refused it; no waybill is live."""
     STATE_NEEDS_REVIEW: Order.State.ValueType  # 7
-    """It cannot be found out whether a carrier booked it; a person decides (`failure` says what to do)."""
+    """It cannot be found out whether a carrier booked it, or a carrier does not cancel it; a person decides (`failure`
+    says what to do). It ends by itself when the carrier answers after all.
+    """
 
     @_typing.final
     class TagsEntry(_message.Message):

@@ -140,7 +140,8 @@ class OrderServiceServicer:
         """Cancels an order, also while it is being booked; cancelling twice is one cancel.
 
         Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
-        while it is being found out whether a carrier booked it, the cancel then follows by itself.
+        while it is being found out whether a carrier booked it, the cancel then follows by itself; NEEDS_REVIEW also
+        when the carrier has neither done nor refused it for minutes, while it goes on being asked.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
         the order needs review.
         """

@@ -33,6 +33,7 @@ from engine.core.policy.booking import (
     Void,
     Wait,
     absence_is_proof,
+    next_cancel,
     next_move,
 )
 from engine.core.policy.diversion import Hindrance
@@ -152,6 +153,15 @@ class Booking(RuleBasedStateMachine):
                 found = self.truth(attempt)
                 if isinstance(found, Booked):
                     self.apply(transitions.resolved(self.rows, attempt.number, found, "", False, self.now))
+
+    @precondition(lambda self: not self.in_hand)
+    @rule()
+    def somebody_voids_it_in_the_console(self) -> None:
+        """A booking whose answer was lost, before the engine has heard of it."""
+        for attempt in self.rows.attempts:
+            if attempt.state is AttemptState.UNKNOWN:
+                for shipment in self.ledgers[attempt.carrier].live:
+                    shipment.live = False
 
     @rule(obeys=st.booleans())
     def carriers_change_their_mind_about_cancels(self, obeys: bool) -> None:
@@ -292,7 +302,9 @@ class Booking(RuleBasedStateMachine):
         if outcome == "cancels":
             self.apply(transitions.cancelled(self.rows, attempt.number, False, self.now))
         else:
-            self.apply(transitions.cancel_retried(self.rows, self.now, self.now))
+            due, needs_person = next_cancel(order, RULES, self.now)
+            why = TimeoutError("no answer") if needs_person else None
+            self.apply(transitions.cancel_retried(self.rows, due, self.now, why))
 
     def truth(self, attempt: AttemptRecord) -> object:
         shipment = self.ledgers[attempt.carrier].find(attempt.reference, self.now)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from crossdock_sdk import ErrorClass, Repeat
 from crossdock_sdk.manifest import BookingFacts
@@ -13,7 +14,7 @@ from engine.core.policy.booking import (
     COMES_BACK,
     FALLS_BACK,
     LOOKUP_DELAYS_S,
-    LOOKUP_REVIEW_DELAY_S,
+    REVIEW_DELAY_S,
     Candidate,
     CarrierFacts,
     Done,
@@ -266,9 +267,9 @@ def test_a_doubt_that_lasts_goes_to_review_and_is_looked_up_more_rarely() -> Non
     doubt = attempt(1, "alpha", S.UNKNOWN, unknown_since=NOW, end_time=NOW)
     reviewed = loaded(doubt, state=OrderState.NEEDS_REVIEW)
 
-    assert move_of(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + LOOKUP_REVIEW_DELAY_S))
-    assert move_of(reviewed, after_s=60.0) == Wait(at(LOOKUP_REVIEW_DELAY_S))
-    assert move_of(reviewed, after_s=LOOKUP_REVIEW_DELAY_S) == LookUp(doubt)
+    assert move_of(loaded(doubt), after_s=60.0) == Review(doubt, at(60.0 + REVIEW_DELAY_S))
+    assert move_of(reviewed, after_s=60.0) == Wait(at(REVIEW_DELAY_S))
+    assert move_of(reviewed, after_s=REVIEW_DELAY_S) == LookUp(doubt)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +340,21 @@ def test_a_reference_is_used_again_only_where_that_is_harmless(state: AttemptSta
     again = new_attempt(loaded().order, [first], Choice(ALPHA), lambda carrier: facts, NOW)
 
     assert (again.number, again.reference == first.reference) == (2, same)
+
+
+@pytest.mark.parametrize("repeat", Repeat)
+def test_the_reference_of_a_voided_booking_never_serves_again(repeat: Repeat) -> None:
+    """The carrier would refuse the repeat for ever, or answer it with the dead waybill."""
+    facts = CarrierFacts(BookingFacts(repeat=repeat), can_find=True)
+    voided = attempt(1, "alpha", S.ABSENT, burnt=True)
+
+    second = new_attempt(loaded().order, [voided], Choice(ALPHA), lambda carrier: facts, NOW)
+    third = new_attempt(
+        loaded().order, [voided, replace(second, state=S.NOT_SENT)], Choice(ALPHA), lambda carrier: facts, NOW
+    )
+
+    assert second.reference != voided.reference
+    assert third.reference == second.reference
 
 
 def test_another_account_never_gets_a_reference_of_the_first() -> None:

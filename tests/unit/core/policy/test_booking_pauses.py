@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from crossdock_sdk import ErrorClass
 from crossdock_sdk.manifest import BookingFacts
-from engine.core.policy.booking import Candidate, CarrierFacts, Rules, Wait, next_move
+from engine.core.policy.booking import REVIEW_DELAY_S, Candidate, CarrierFacts, Rules, Wait, next_cancel, next_move
 from engine.core.policy.diversion import Hindrance
-from engine.core.policy.records import AttemptRecord, AttemptState
+from engine.core.policy.records import AttemptRecord, AttemptState, OrderState
 from tests.fakes.rows import NOW, at, attempt, loaded
 
 RULES = Rules(review_after_s=60.0, give_up_after_s=3600.0, retry_base_s=1.0, retry_cap_s=8.0, unavailable_retry_s=2.0)
@@ -39,6 +39,19 @@ def test_pauses_between_rounds_double_up_to_a_cap() -> None:
     waits = [pause_s(refusals(rounds)) for rounds in range(1, 6)]
 
     assert [most / 2 <= wait <= most for wait, most in zip(waits, (1.0, 2.0, 4.0, 8.0, 8.0), strict=True)] == [True] * 5
+
+
+def test_a_person_is_called_before_a_cancel_has_waited_longer_than_a_doubt_may() -> None:
+    """Its pauses grow as far as that allows; from then on it is asked for at the pace of a review."""
+    orders = [loaded(state=OrderState.CANCELLING, cancel_tries=tries).order for tries in range(200)]
+    moves = [next_cancel(order, RULES, NOW) for order in orders]
+    called = next(n for n, (_, needs_person) in enumerate(moves) if needs_person)
+    waited_s = [(due - NOW).total_seconds() for due, _ in moves]
+    in_review = loaded(state=OrderState.NEEDS_REVIEW, cancel_tries=0).order
+
+    assert waited_s[:called] == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0]
+    assert set(moves[called:]) == {(at(REVIEW_DELAY_S), True)}
+    assert next_cancel(in_review, RULES, NOW) == (at(REVIEW_DELAY_S), True)
 
 
 def test_no_moment_collects_the_retries_of_many_orders() -> None:

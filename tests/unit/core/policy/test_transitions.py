@@ -167,6 +167,15 @@ def test_only_a_clear_answer_settles_a_doubt(found: object, proved: bool, state:
     assert step.attempts[0].state is state
 
 
+@pytest.mark.parametrize(("found", "burnt"), [(Refused("r1", "C", "cancelled"), True), (Absent("r1"), False)])
+def test_only_a_voided_booking_burns_its_reference(found: object, burnt: bool) -> None:
+    """What the carrier has never heard of can still be booked."""
+    step = transitions.resolved(loaded(attempt(1, "alpha", S.UNKNOWN)), 1, found, "Standard", True, LATER)
+
+    assert step is not None
+    assert step.attempts[0].burnt is burnt
+
+
 def test_an_absence_takes_the_order_out_of_review() -> None:
     """Booking goes on with the next candidate."""
     rows = loaded(attempt(1, "alpha", S.UNKNOWN), state=OrderState.NEEDS_REVIEW, failure=Failure("X", "?", "!"))
@@ -252,120 +261,6 @@ def test_an_order_without_any_attempt_fails_for_want_of_a_carrier() -> None:
 
     assert failure.reason == "NO_ELIGIBLE_CARRIER"
     assert "QuoteOrder" in failure.remedy
-
-
-@pytest.mark.parametrize(
-    ("state", "after", "events"),
-    [
-        (OrderState.ACCEPTED, OrderState.ACCEPTED, []),
-        (OrderState.BOOKING, OrderState.BOOKING, []),
-        (OrderState.BOOKED, OrderState.CANCELLING, [EventKind.ORDER_CANCELLING]),
-    ],
-)
-def test_a_wish_to_cancel_is_durable_and_due_at_once(
-    state: OrderState, after: OrderState, events: list[EventKind]
-) -> None:
-    """A booked order is being cancelled from now on; what is still open remembers the wish."""
-    booked = state is OrderState.BOOKED
-    rows = loaded(
-        attempt(1, "alpha", S.CONFIRMED if booked else S.UNKNOWN), state=state, booking=booking() if booked else None
-    )
-
-    step = transitions.cancel_requested(rows, LATER)
-
-    assert step is not None
-    assert (step.order.state, step.order.cancel_requested, step.order.due_time) == (after, True, LATER)
-    assert kinds(step) == events
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        loaded(state=OrderState.CANCELLED),
-        loaded(state=OrderState.FAILED),
-        loaded(state=OrderState.BOOKED, cancel_requested=True),
-    ],
-)
-def test_a_wish_to_cancel_counts_once(rows: LoadedOrder) -> None:
-    """Ended orders and repeated wishes change nothing."""
-    assert transitions.cancel_requested(rows, LATER) is None
-
-
-def test_a_new_wish_to_cancel_wipes_off_the_old_refusal() -> None:
-    """Else a cancelled order would still say that it cannot be cancelled."""
-    refused = Failure("ORDER_NOT_CANCELLABLE", "?", "!")
-    rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.BOOKED, booking=booking(), failure=refused)
-
-    step = transitions.cancel_requested(rows, LATER)
-
-    assert step is not None
-    assert step.order.failure is None
-
-
-@pytest.mark.parametrize("local_only", [True, False])
-def test_a_cancelled_booking_is_void(local_only: bool) -> None:
-    """The order keeps it for the record, marked when only our side knows."""
-    rows = loaded(
-        attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True
-    )
-
-    step = transitions.cancelled(rows, 1, local_only, LATER)
-
-    assert step is not None
-    assert (step.order.state, step.order.due_time, step.attempts[0].state) == (OrderState.CANCELLED, None, S.VOIDED)
-    assert step.order.booking is not None
-    assert step.order.booking.voided_locally is local_only
-    assert [(e.kind, e.waybill_number) for e in step.events] == [(EventKind.ORDER_CANCELLED, "W1")]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        loaded(attempt(1, "alpha", S.VOIDED), state=OrderState.CANCELLED, booking=booking()),
-        loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING),
-        loaded(attempt(2, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking()),
-    ],
-    ids=["voided already", "no booking", "another attempt"],
-)
-def test_only_a_confirmed_booking_becomes_void(rows: LoadedOrder) -> None:
-    """And only once."""
-    assert transitions.cancelled(rows, 1, False, LATER) is None
-
-
-def test_an_open_cancel_is_counted_and_asked_again() -> None:
-    """Cancels may repeat."""
-    rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_tries=2)
-
-    step = transitions.cancel_retried(rows, at(30), LATER)
-
-    assert step is not None
-    assert (step.order.state, step.order.cancel_tries, step.order.due_time) == (OrderState.CANCELLING, 3, at(30))
-
-
-def test_a_refused_cancel_leaves_the_booking_standing() -> None:
-    """BOOKED again, with the carrier's words and what to do."""
-    rows = loaded(
-        attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True
-    )
-
-    step = transitions.cancel_refused(rows, CarrierError(ErrorClass.PERMANENT, code="9", message="已揽收"), LATER)
-
-    assert step is not None
-    order = step.order
-    assert (order.state, order.cancel_requested, order.due_time) == (OrderState.BOOKED, False, None)
-    assert order.failure is not None
-    assert (order.failure.reason, order.failure.carrier_code) == ("ORDER_NOT_CANCELLABLE", "9")
-    assert "已揽收" in order.failure.message
-    assert kinds(step) == [EventKind.ORDER_BOOKED]
-
-
-@pytest.mark.parametrize("state", [OrderState.BOOKED, OrderState.CANCELLED])
-def test_the_outcome_of_a_cancel_that_is_over_changes_nothing(state: OrderState) -> None:
-    """Somebody else has ended it meanwhile."""
-    rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=state, booking=booking())
-
-    assert transitions.cancel_retried(rows, at(1), LATER) is None
-    assert transitions.cancel_refused(rows, NO, LATER) is None
 
 
 def test_a_booking_that_surfaces_late_is_kept_when_it_is_the_only_one() -> None:
