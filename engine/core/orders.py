@@ -165,14 +165,14 @@ class Orders:
         return normal, self._router.consider(normal)
 
     async def get(self, tenant: str, *, order_id: str = "", reference: str = "") -> LoadedOrder:
-        """One order. Raises OrderNotFound."""
-        loaded = (
-            await self._store.get_order(tenant, order_id)
-            if order_id
-            else await self._store.get_order_by_reference(tenant, reference)
-        )
+        """One order; an empty key is nobody's. Raises OrderNotFound."""
+        loaded = None
+        if order_id:
+            loaded = await self._store.get_order(tenant, order_id)
+        elif reference:
+            loaded = await self._store.get_order_by_reference(tenant, reference)
         if loaded is None:
-            raise OrderNotFound(order_id or reference)
+            raise OrderNotFound(order_id or reference, "reference" if reference else "id")
         return loaded
 
     async def page(

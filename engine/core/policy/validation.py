@@ -19,6 +19,7 @@ from engine.core.policy.fields import (
     check_name,
     check_postal_code,
     prefixed,
+    without_invisible,
 )
 from engine.core.policy.phone import carrier_phone, check_phone
 from engine.core.policy.records import OrderDraft
@@ -31,6 +32,10 @@ def check_order(draft: OrderDraft) -> tuple[OrderDraft, tuple[FieldViolation, ..
     shipper, from_violations = check_party(draft.shipper, "shipper")
     recipient, to_violations = check_party(draft.recipient, "recipient")
     found = [*from_violations, *to_violations]
+    if not without_invisible(draft.reference).strip():
+        # Without it nothing would know a repeat again, and the parcel would be booked twice.
+        remedy = "give your own number of the order: it keeps a repeat from booking twice"
+        found.append(FieldViolation("reference", "is blank", remedy))
     for index, parcel in enumerate(draft.parcels):
         found += _parcel_violations(parcel, f"parcels[{index}]")
     found += _option_violations(draft)

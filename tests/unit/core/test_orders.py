@@ -17,9 +17,10 @@ from engine.core.errors import (
 )
 from engine.core.orders import body_hash
 from engine.core.policy.records import OrderState, RoutingWish
-from engine.store.port import OrderFilter
+from engine.store.port import Idempotency, OrderFilter
 from tests.fakes.carrier import answer, manifest, refuse, silent
 from tests.fakes.house import PARTY, TENANT, House, draft, house
+from tests.fakes.rows import loaded
 
 pytestmark = pytest.mark.anyio
 
@@ -141,6 +142,16 @@ async def test_an_order_is_found_by_id_and_by_reference() -> None:
                 await scene.orders.get("other", **wrong)
 
     assert found == [created.order] * 2
+
+
+@pytest.mark.parametrize("key", [{"order_id": ""}, {"reference": ""}, {}])
+async def test_an_empty_key_finds_no_order_without_a_reference(key: dict[str, str]) -> None:
+    """A former engine took blank references; whoever names nothing must not get such an order, or its label."""
+    async with house(ALPHA) as scene:
+        old = loaded(tenant=TENANT, draft=draft(""), state=OrderState.BOOKED)
+        await scene.store.accept(old.order, (), (), Idempotency("", b"body"))
+        with pytest.raises(OrderNotFound, match="is empty"):
+            await scene.orders.get(TENANT, **key)
 
 
 async def test_pages_show_every_order_once() -> None:

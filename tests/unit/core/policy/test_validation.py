@@ -27,6 +27,9 @@ def goods(**fields: Any) -> tuple[Parcel, ...]:
 
 
 ONE_WRONG = [
+    ("reference", draft(reference="")),
+    ("reference", draft(reference=" \u3000")),
+    ("reference", draft(reference="\u200b")),
     ("recipient.contact.name", draft(recipient=party(contact={"name": " "}))),
     ("shipper.contact.name", draft(shipper=party(contact={"name": "张\n三"}))),
     ("recipient.contact.phone", draft(recipient=party(contact={"phone": "12"}))),
