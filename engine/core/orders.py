@@ -38,7 +38,7 @@ from engine.core.policy.records import (
     OrderState,
 )
 from engine.core.policy.routing import Considered, blamed_field
-from engine.core.policy.validation import check_order
+from engine.core.policy.validation import check_order, window_violations
 from engine.core.router import Router, eligible
 from engine.crash import crash_point
 from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store
@@ -98,6 +98,12 @@ class Orders:
         from_warehouse: the shipper was not sent but taken from the configuration, and is no part of the body.
         """
         normal, violations = check_order(draft)
+        if draft.options.pickup_end_time is not None:
+            over = window_violations(draft.options, self._clock.now())
+            keys = Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse))
+            # A repeat of what was ordered in time is answered whenever it comes.
+            if over and (violations or not await self._store.is_taken(tenant, draft.reference, keys)):
+                violations += over
         if violations:
             self._observer.order_refused("ORDER_INVALID")
             raise OrderInvalid(violations)
@@ -156,6 +162,7 @@ class Orders:
     ) -> tuple[OrderDraft, list[Considered]]:
         """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid, Overloaded."""
         normal, violations = check_order(draft)
+        violations += window_violations(draft.options, self._clock.now())
         if violations:
             raise OrderInvalid(violations)
         if live:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from crossdock_sdk import Contact, ErrorClass, Money, Parcel, Party
+from crossdock_sdk import Contact, ErrorClass, Money, Options, Parcel, Party
 from engine.core.errors import (
     KeyReused,
     NoEligibleCarrier,
@@ -129,6 +130,33 @@ async def test_more_open_bookings_than_allowed_are_shed_at_once() -> None:
 
     assert refusal.value.retry_after_s > 0
     assert scene.heard.refused == ["ENGINE_OVERLOADED"]
+
+
+async def test_a_pickup_window_that_is_over_is_refused() -> None:
+    """By a creation as by a quote; the carrier is not asked for a courier of yesterday."""
+    async with house(ALPHA) as scene:
+        past = Options(pickup=True, pickup_end_time=scene.clock.now() - timedelta(seconds=1))
+        with pytest.raises(OrderInvalid, match=r"options\.pickup_end_time: is over"):
+            await scene.create(options=past)
+        with pytest.raises(OrderInvalid, match=r"options\.pickup_end_time: is over"):
+            await scene.orders.quote(TENANT, draft(options=past), live=False, deadline_s=1.0)
+
+    assert scene.network.count("alpha", "book") == 0
+
+
+async def test_a_repeat_is_answered_after_its_window() -> None:
+    """What was ordered in time stays ordered; only what would be booked anew is refused."""
+    async with house(manifest("alpha", options=("pickup",))) as scene:
+        wish = Options(pickup=True, pickup_end_time=scene.clock.now() + timedelta(hours=1))
+        first = await scene.create(options=wish)
+        scene.clock.jump(7_200.0)
+        again = await scene.create(options=wish)
+        by_reference = await scene.create(request_id="", options=wish)
+        await scene.run(scene.orders.cancel(TENANT, first.order.order.order_id, deadline_s=5.0))
+        with pytest.raises(OrderInvalid, match="is over"):
+            await scene.create(request_id="another", options=wish)
+
+    assert again.order == by_reference.order == first.order
 
 
 async def test_an_order_is_found_by_id_and_by_reference() -> None:

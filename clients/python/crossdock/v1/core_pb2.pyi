@@ -359,7 +359,7 @@ class Options(_message.Message):
 
     @_builtins.property
     def pickup_end_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the wanted pickup window; only with `pickup`."""
+        """End of the wanted pickup window; only with `pickup`. Still to come when the order is created."""
 
     def __init__(
         self,
