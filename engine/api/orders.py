@@ -122,7 +122,10 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def GetOrder(self, request: pb.GetOrderRequest, context: object) -> pb.GetOrderResponse:
         """By id or reference."""
         validation.check(request)
-        loaded = await self._orders.get(current.get().tenant, order_id=request.order_id, reference=request.reference)
+        # Trimmed as it was when the order was created, so that both ways mean the same order.
+        loaded = await self._orders.get(
+            current.get().tenant, order_id=request.order_id, reference=request.reference.strip()
+        )
         return pb.GetOrderResponse(order=write_order(loaded))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: object) -> pb.ListOrdersResponse:
@@ -131,7 +134,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         wanted = OrderFilter(
             states=tuple(STATES_READ[s] for s in request.states if s in STATES_READ),
             carriers=tuple(request.carriers),
-            reference_prefix=request.reference_prefix,
+            reference_prefix=request.reference_prefix.lstrip(),
             created_after=_just_before(_time(request, "created_after_time")),
             created_before=_time(request, "created_before_time"),
         )

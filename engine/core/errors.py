@@ -64,10 +64,10 @@ class KeyReused(UseCaseError):
 
 
 class OrderNotFound(UseCaseError):
-    """The tenant has no such order."""
+    """The tenant has no such order. `by`: what it was looked for by, id or reference."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"there is no order {key}; check the id or reference")
+    def __init__(self, key: str, by: str = "id") -> None:
+        super().__init__(f"there is no order {key}; check the {by}" if key else f"the {by} is empty; name an order")
         self.key = key
 
 

@@ -40,7 +40,7 @@ from engine.core.policy.records import (
     OrderState,
 )
 from engine.core.policy.routing import Considered, blamed_field
-from engine.core.policy.validation import check_order
+from engine.core.policy.validation import check_order, window_violations
 from engine.core.router import Router, eligible
 from engine.crash import crash_point
 from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store
@@ -102,6 +102,12 @@ class Orders:
         from_warehouse: the shipper was not sent but taken from the configuration, and is no part of the body.
         """
         normal, violations = check_order(draft)
+        if draft.options.pickup_end_time is not None:
+            over = window_violations(draft.options, self._clock.now())
+            keys = Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse))
+            # A repeat of what was ordered in time is answered whenever it comes.
+            if over and (violations or not await self._store.is_taken(tenant, draft.reference, keys)):
+                violations += over
         if violations:
             self._observer.order_refused("ORDER_INVALID")
             raise OrderInvalid(violations)
@@ -162,6 +168,7 @@ class Orders:
     ) -> tuple[OrderDraft, list[Considered]]:
         """Every candidate with reasons. Books and stores nothing. Raises OrderInvalid, Overloaded."""
         normal, violations = check_order(draft)
+        violations += window_violations(draft.options, self._clock.now())
         if violations:
             raise OrderInvalid(violations)
         if live:
@@ -171,14 +178,14 @@ class Orders:
         return normal, self._router.consider(normal)
 
     async def get(self, tenant: str, *, order_id: str = "", reference: str = "") -> LoadedOrder:
-        """One order. Raises OrderNotFound."""
-        loaded = (
-            await self._store.get_order(tenant, order_id)
-            if order_id
-            else await self._store.get_order_by_reference(tenant, reference)
-        )
+        """One order; an empty key is nobody's. Raises OrderNotFound."""
+        loaded = None
+        if order_id:
+            loaded = await self._store.get_order(tenant, order_id)
+        elif reference:
+            loaded = await self._store.get_order_by_reference(tenant, reference)
         if loaded is None:
-            raise OrderNotFound(order_id or reference)
+            raise OrderNotFound(order_id or reference, "reference" if reference else "id")
         return loaded
 
     async def page(

@@ -125,10 +125,12 @@ class Tracks:
         return await self._open(tenant, key)
 
     async def unfollow(self, tenant: str, key: TrackKey) -> LoadedTrack:
-        """Ask no more about it; what is known is kept. Raises TrackNotFound."""
+        """Ask no more about it unless it was booked here; what is known is kept. Raises TrackNotFound."""
         known = await self._store.find_track(tenant, key.carrier, key.waybill_number)
         if known is None:
             raise TrackNotFound(key.waybill_number)
+        if known.track.order_id:
+            return known  # followed for its order, which nobody had to wish for
         return await self._apply(known, following.ended)
 
     async def ingest(self, loaded: LoadedTrack, events: Sequence[TrackEvent], source: TrackSource) -> LoadedTrack:

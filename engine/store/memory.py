@@ -103,6 +103,12 @@ class MemoryStore(MemoryReturns):
         self._append(events)
         return Accepted(kind, self._load(order.order_id))
 
+    async def is_taken(self, tenant: str, reference: str, keys: Idempotency) -> bool:
+        """Whether a creation would be answered with an order that exists."""
+        await self._turn()
+        held = [self._holder(_Key(tenant, *key)) for key in (("request_id", keys.request_id), ("reference", reference))]
+        return decide_accept(keys, *held)[1] is not None
+
     async def commit(self, change: Change) -> OrderRecord:
         """Write one step; returns the order with its new version. Raises Stale."""
         await self._turn()

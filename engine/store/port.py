@@ -117,6 +117,10 @@ class Store(TrackStore, ReturnStore, Protocol):
         """
         ...
 
+    async def is_taken(self, tenant: str, reference: str, keys: Idempotency) -> bool:
+        """Whether `accept` would answer a creation with an order that exists, replayed or refused for it."""
+        ...
+
     async def commit(self, change: Change) -> OrderRecord:
         """Write one step; returns the order with its new version. Raises Stale.
 

@@ -151,6 +151,41 @@ async def test_a_request_id_that_is_too_long_is_refused(world: World) -> None:
     assert status.violations.keys() == {"request_id"}
 
 
+@pytest.mark.parametrize("blank", ["  ", "\u3000"])
+async def test_a_blank_reference_is_refused(world: World, blank: str) -> None:
+    """It would be no key: the same request would be booked twice."""
+    caller = world.caller()
+    before = len(world.live_waybills("sf")) + len(world.live_waybills("zto"))
+
+    alone = await refusal(caller.CreateOrder(create(blank)))
+    with_others = await refusal(caller.CreateOrder(create(blank, recipient=party(street=""))))
+
+    assert (alone.reason, alone.violations.keys()) == ("ORDER_INVALID", {"order.reference"})
+    assert with_others.violations.keys() == {"order.reference", "order.recipient.address.street"}
+    assert len(world.live_waybills("sf")) + len(world.live_waybills("zto")) == before
+
+
+async def test_a_reference_is_trimmed_both_ways(world: World) -> None:
+    """Blanks around it do not count when an order is created, found or listed."""
+    caller = world.caller()
+    placed = await booked(caller, " SO-1001\u3000")
+
+    found = await caller.GetOrder(pb.GetOrderRequest(reference="\t SO-1001 "))
+    listed = await caller.ListOrders(pb.ListOrdersRequest(reference_prefix=" SO-1"))
+
+    assert placed.reference == "SO-1001"
+    assert found.order == placed
+    assert [each.order_id for each in listed.orders] == [placed.order_id]
+
+
+@pytest.mark.parametrize("key", [{"reference": ""}, {"reference": "  "}, {"order_id": ""}])
+async def test_an_empty_key_is_nobodys(world: World, key: dict[str, str]) -> None:
+    """Orders without a reference, which an older engine may have left, are found by id alone."""
+    status = await refusal(world.caller().GetOrder(pb.GetOrderRequest(**key)))
+
+    assert (status.code, status.reason) == (grpc.StatusCode.NOT_FOUND, "ORDER_NOT_FOUND")
+
+
 async def test_an_order_of_several_parcels_gets_a_number_for_each(world: World) -> None:
     """Three parcels go to the carrier that takes them, one master and two sub numbers."""
     placed = await booked(world.caller(), "create-three", parcels=[parcel(), parcel(900), parcel(50)])

@@ -7,11 +7,12 @@ before; here stand the rules that need knowledge: divisions, phones, what a parc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 
 from msgspec.structs import replace
 
-from crossdock_sdk import Address, Contact, Money, Parcel, Party, Temperature
+from crossdock_sdk import Address, Contact, Money, Options, Parcel, Party, Temperature
 from engine.core.policy.address import check_address
 from engine.core.policy.fields import (
     FieldViolation,
@@ -19,6 +20,7 @@ from engine.core.policy.fields import (
     check_name,
     check_postal_code,
     prefixed,
+    without_invisible,
 )
 from engine.core.policy.phone import carrier_phone, check_phone
 from engine.core.policy.records import OrderDraft
@@ -31,6 +33,10 @@ def check_order(draft: OrderDraft) -> tuple[OrderDraft, tuple[FieldViolation, ..
     shipper, from_violations = check_party(draft.shipper, "shipper")
     recipient, to_violations = check_party(draft.recipient, "recipient")
     found = [*from_violations, *to_violations]
+    if not without_invisible(draft.reference).strip():
+        # Without it nothing would know a repeat again, and the parcel would be booked twice.
+        remedy = "give your own number of the order: it keeps a repeat from booking twice"
+        found.append(FieldViolation("reference", "is blank", remedy))
     for index, parcel in enumerate(draft.parcels):
         found += _parcel_violations(parcel, f"parcels[{index}]")
     found += _option_violations(draft)
@@ -99,6 +105,15 @@ def _option_violations(draft: OrderDraft) -> Iterator[FieldViolation]:
         yield FieldViolation("options.pickup_end_time", "is not after pickup_start_time", "swap them")
     if options.temperature is not Temperature.AMBIENT and options.signed_receipt:
         yield FieldViolation("options.signed_receipt", "is not offered for cold chain", "leave it out")
+
+
+def window_violations(options: Options, now: datetime) -> tuple[FieldViolation, ...]:
+    """A pickup window that is over; no courier comes then. Apart from `check_order`, since a repeat may come later."""
+    end = options.pickup_end_time
+    if end is None or end > now:
+        return ()
+    remedy = "give a window that ends later, or leave it out"
+    return (FieldViolation("options.pickup_end_time", "is over", remedy),)
 
 
 def _money_violations(money: Money | None, path: str) -> Iterator[FieldViolation]:

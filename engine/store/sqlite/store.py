@@ -39,7 +39,7 @@ from engine.store.port import (
     OrderFilter,
     StoreUnsafe,
 )
-from engine.store.rules import check_step, first_id_of, to_us
+from engine.store.rules import check_step, decide_accept, first_id_of, to_us
 from engine.store.sqlite import writes
 from engine.store.sqlite.connection import CACHE_MIB, FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
@@ -148,6 +148,14 @@ class SqliteStore(SqliteTracks, SqliteReturns):
             ordered = tuple(sorted(attempts, key=lambda attempt: attempt.number))
             return Accepted(kind, LoadedOrder(order, ordered))
         return Accepted(kind, next(rows.read_orders(holder)))
+
+    async def is_taken(self, tenant: str, reference: str, keys: Idempotency) -> bool:
+        """Whether a creation would be answered with an order that exists."""
+        read = self._reads.short
+        held = [
+            writes.holder(read, tenant, *key) for key in (("request_id", keys.request_id), ("reference", reference))
+        ]
+        return decide_accept(keys, *held)[1] is not None
 
     async def commit(self, change: Change) -> OrderRecord:
         """Write one step; returns the order with its new version. Raises Stale."""

@@ -6,7 +6,7 @@ the hot ones write when nothing is in their way, which the writer tries first (`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -58,14 +58,14 @@ class Step(msgspec.Struct, frozen=True):
 def accept(tx: Transaction, new: NewOrder) -> tuple[AcceptKind, list[Any]]:
     """Create, or the rows of the order that holds a key."""
     keys = new.keys
-    by_request = _holder(tx, new.tenant, "request_id", keys.request_id)
-    by_reference = _holder(tx, new.tenant, "reference", new.reference)
-    kind, holder = decide_accept(keys, by_request, by_reference)
-    if holder is not None:
+    by_request = holder(tx.run, new.tenant, "request_id", keys.request_id)
+    by_reference = holder(tx.run, new.tenant, "reference", new.reference)
+    kind, held = decide_accept(keys, by_request, by_reference)
+    if held is not None:
         if kind is AcceptKind.REPLAYED and keys.request_id and by_request is None:
             # The key is answered with this order from now on, even after its reference is free.
-            _put_key(tx, new, "request_id", keys.request_id, holder.order_id)
-        return kind, tx.run(SQL.get_order, (holder.order_id, new.tenant))
+            _put_key(tx, new, "request_id", keys.request_id, held.order_id)
+        return kind, tx.run(SQL.get_order, (held.order_id, new.tenant))
     tx.run(SQL.insert_order, new.order)
     order_id = str(new.order[0])
     if keys.request_id:
@@ -99,8 +99,9 @@ def plan_commit(step: Step) -> Plan | None:
     return Plan(None, steps=(step.order,), attempts=step.attempts, tracks=tracks, events=step.events)
 
 
-def _holder(tx: Transaction, tenant: str, scope: str, key: str) -> KeyHolder | None:
-    found = tx.run(SQL.find_key, (tenant, scope, key)) if key else []
+def holder(run: Callable[[str, Row], list[Any]], tenant: str, scope: str, key: str) -> KeyHolder | None:
+    """The order that holds a key; `run` reads, within a transaction or beside it."""
+    found = run(SQL.find_key, (tenant, scope, key)) if key else []
     if not found:
         return None
     order_id, body_hash, state = found[0]

@@ -123,7 +123,8 @@ async def test_a_booking_told_again_begins_no_second_life() -> None:
     async with house(ALPHA) as scene:
         created = await scene.create()
         first = await of_order(scene, created)
-        await scene.tracks.unfollow(TENANT, TrackKey("alpha", first.track.waybill_number))
+        scene.follow()
+        await hours(scene, 91 * 24)  # silent for so long that nobody asks any more
         scene.network.always("alpha", "cancel", refuse(ErrorClass.PERMANENT, executed=False))
         with pytest.raises(OrderNotCancellable):
             await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))

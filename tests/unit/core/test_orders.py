@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from crossdock_sdk import Contact, ErrorClass, Money, Parcel, Party
+from crossdock_sdk import Contact, ErrorClass, Money, Options, Parcel, Party
 from engine.core.errors import (
     KeyReused,
     NoEligibleCarrier,
@@ -17,9 +18,10 @@ from engine.core.errors import (
 )
 from engine.core.orders import body_hash
 from engine.core.policy.records import OrderState, RoutingWish
-from engine.store.port import OrderFilter
+from engine.store.port import Idempotency, OrderFilter
 from tests.fakes.carrier import answer, manifest, refuse, silent
 from tests.fakes.house import OTHER_TENANT, PARTY, TENANT, House, draft, house
+from tests.fakes.rows import loaded
 
 pytestmark = pytest.mark.anyio
 
@@ -148,6 +150,33 @@ async def test_a_tenant_cannot_take_the_places_of_all_others() -> None:
     assert [isinstance(each, Overloaded) for each in ended] == [False] * 5 + [True] * 5
 
 
+async def test_a_pickup_window_that_is_over_is_refused() -> None:
+    """By a creation as by a quote; the carrier is not asked for a courier of yesterday."""
+    async with house(ALPHA) as scene:
+        past = Options(pickup=True, pickup_end_time=scene.clock.now() - timedelta(seconds=1))
+        with pytest.raises(OrderInvalid, match=r"options\.pickup_end_time: is over"):
+            await scene.create(options=past)
+        with pytest.raises(OrderInvalid, match=r"options\.pickup_end_time: is over"):
+            await scene.orders.quote(TENANT, draft(options=past), live=False, deadline_s=1.0)
+
+    assert scene.network.count("alpha", "book") == 0
+
+
+async def test_a_repeat_is_answered_after_its_window() -> None:
+    """What was ordered in time stays ordered; only what would be booked anew is refused."""
+    async with house(manifest("alpha", options=("pickup",))) as scene:
+        wish = Options(pickup=True, pickup_end_time=scene.clock.now() + timedelta(hours=1))
+        first = await scene.create(options=wish)
+        scene.clock.jump(7_200.0)
+        again = await scene.create(options=wish)
+        by_reference = await scene.create(request_id="", options=wish)
+        await scene.run(scene.orders.cancel(TENANT, first.order.order.order_id, deadline_s=5.0))
+        with pytest.raises(OrderInvalid, match="is over"):
+            await scene.create(request_id="another", options=wish)
+
+    assert again.order == by_reference.order == first.order
+
+
 async def test_an_order_is_found_by_id_and_by_reference() -> None:
     """And by its own tenant only."""
     async with house(ALPHA) as scene:
@@ -159,6 +188,16 @@ async def test_an_order_is_found_by_id_and_by_reference() -> None:
                 await scene.orders.get("other", **wrong)
 
     assert found == [created.order] * 2
+
+
+@pytest.mark.parametrize("key", [{"order_id": ""}, {"reference": ""}, {}])
+async def test_an_empty_key_finds_no_order_without_a_reference(key: dict[str, str]) -> None:
+    """A former engine took blank references; whoever names nothing must not get such an order, or its label."""
+    async with house(ALPHA) as scene:
+        old = loaded(tenant=TENANT, draft=draft(""), state=OrderState.BOOKED)
+        await scene.store.accept(old.order, (), (), Idempotency("", b"body"))
+        with pytest.raises(OrderNotFound, match="is empty"):
+            await scene.orders.get(TENANT, **key)
 
 
 async def test_pages_show_every_order_once() -> None:

@@ -218,9 +218,21 @@ async def test_what_comes_due_at_once_is_worked_off_in_portions() -> None:
     assert await scene.store.count_stalled() == {"not-collected": count}
 
 
-@pytest.mark.parametrize("how", ["let go", "cancelled"])
-async def test_who_follows_no_more_is_told_that_it_is_over(how: str) -> None:
+async def test_who_follows_no_more_is_told_that_it_is_over() -> None:
     """An alert nobody can act on is closed, and no check is left."""
+    async with house(ALPHA) as scene:
+        scene.watch_stalls()
+        await followed(scene, NUMBER)
+        await days(scene, 1.1)
+        await scene.tracks.unfollow(TENANT, TrackKey("alpha", NUMBER))
+        track = await stored(scene)
+
+    assert await told(scene) == [("not-collected", False), ("not-collected", True)]
+    assert (track.alerts, track.next_check_time, track.retired) == ((), None, True)
+
+
+async def test_an_alert_of_what_was_cancelled_is_over() -> None:
+    """Its parcel will never move; no check is left."""
     async with house(ALPHA) as scene:
         scene.watch_stalls()
         created = await scene.create()
@@ -228,11 +240,8 @@ async def test_who_follows_no_more_is_told_that_it_is_over(how: str) -> None:
         assert created.order.order.booking is not None
         number = created.order.order.booking.waybill_number
         await days(scene, 1.1)
-        if how == "let go":
-            await scene.tracks.unfollow(TENANT, TrackKey("alpha", number))
-        else:
-            await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
-            await scene.pass_time(1.0)
+        await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
+        await scene.pass_time(1.0)
         track = await stored(scene, number)
 
     assert await told(scene) == [("not-collected", False), ("not-collected", True)]

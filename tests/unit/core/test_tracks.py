@@ -301,6 +301,21 @@ async def test_what_is_followed_no_more_is_kept_and_not_asked_for() -> None:
     assert (codes(found), found.track.retired, polls(scene)) == (["got"], True, 1)
 
 
+async def test_what_was_booked_here_stays_followed() -> None:
+    """Nobody asked for it to be followed, so nobody's wish ends it; also where somebody had subscribed it before."""
+    async with house(ALPHA) as scene:
+        created = await scene.create()
+        booking = created.order.order.booking
+        assert booking is not None
+        key = TrackKey("alpha", booking.waybill_number)
+        await scene.tracks.follow(TENANT, key)
+        ended = await scene.tracks.unfollow(TENANT, key)
+        stored = await scene.store.get_track(TENANT, ended.track.track_id)
+
+    assert ended == stored
+    assert (ended.track.retired, ended.track.next_poll_time is None) == (False, False)
+
+
 async def test_a_question_does_not_bring_back_what_was_let_go() -> None:
     """Somebody who looks once wants an answer, not to follow it again."""
     async with house(ALPHA) as scene:

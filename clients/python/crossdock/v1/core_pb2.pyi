@@ -359,7 +359,7 @@ class Options(_message.Message):
 
     @_builtins.property
     def pickup_end_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the wanted pickup window; only with `pickup`."""
+        """End of the wanted pickup window; only with `pickup`. Still to come when the order is created."""
 
     def __init__(
         self,
@@ -747,7 +747,9 @@ class Order(_message.Message):
     order_id: _builtins.str
     """Output only. Id given by the engine, a lower-case UUIDv7."""
     reference: _builtins.str
-    """The merchant's own order number; an idempotency key within the tenant."""
+    """The merchant's own order number; an idempotency key within the tenant. Blanks around it do not count, here and
+    wherever an order is asked for by it; it is answered without them and must not be all blank.
+    """
     state: Global___Order.State.ValueType
     """Output only. How it stands."""
     service_level: Global___ServiceLevel.ValueType

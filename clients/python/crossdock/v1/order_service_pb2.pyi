@@ -377,7 +377,7 @@ class GetOrderRequest(_message.Message):
     order_id: _builtins.str
     """Id given by the engine."""
     reference: _builtins.str
-    """The merchant's own number."""
+    """The merchant's own number. Blanks around it do not count; of several orders under it, the newest is answered."""
     def __init__(
         self,
         *,
@@ -436,7 +436,7 @@ class ListOrdersRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the former page; the other fields must not change between pages."""
     reference_prefix: _builtins.str
-    """Only references that begin so."""
+    """Only references that begin so. Blanks before it do not count."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_core_pb2.Order.State.ValueType]:
         """Only these states; empty means all."""

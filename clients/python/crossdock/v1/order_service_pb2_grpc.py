@@ -123,7 +123,7 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND.
+        """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND, also for an empty key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

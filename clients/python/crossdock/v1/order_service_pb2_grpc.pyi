@@ -59,7 +59,7 @@ class OrderServiceStub:
     Returns the same statuses per item as CreateOrder. The engine reads no faster than it books.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
-    """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND."""
+    """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND, also for an empty key."""
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
     """Lists orders by ascending creation. Returns INVALID_ARGUMENT / PAGE_TOKEN_INVALID."""
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
@@ -108,7 +108,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Returns the same statuses per item as CreateOrder. The engine reads no faster than it books.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
-    """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND."""
+    """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND, also for an empty key."""
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Lists orders by ascending creation. Returns INVALID_ARGUMENT / PAGE_TOKEN_INVALID."""
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
@@ -184,7 +184,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.GetOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.GetOrderResponse, _abc.Awaitable[_order_service_pb2.GetOrderResponse]]:
-        """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND."""
+        """Finds one order by id or reference. Returns NOT_FOUND / ORDER_NOT_FOUND, also for an empty key."""
 
     @_abc_1.abstractmethod
     def ListOrders(

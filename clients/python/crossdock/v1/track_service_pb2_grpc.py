@@ -103,6 +103,8 @@ class TrackServiceServicer:
 
     def UnsubscribeTracks(self, request, context):
         """Ends following numbers that were subscribed. What is known is kept.
+
+        What the engine booked stays followed: it was never followed because somebody subscribed it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,10 @@ class TrackServiceStub:
     SubscribeTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.SubscribeTracksRequest, _track_service_pb2.SubscribeTracksResponse]
     """Follows numbers that were not booked here. Subscribing twice is one subscription."""
     UnsubscribeTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.UnsubscribeTracksRequest, _track_service_pb2.UnsubscribeTracksResponse]
-    """Ends following numbers that were subscribed. What is known is kept."""
+    """Ends following numbers that were subscribed. What is known is kept.
+
+    What the engine booked stays followed: it was never followed because somebody subscribed it.
+    """
     WatchTracks: _grpc.UnaryStreamMultiCallable[_track_service_pb2.WatchTracksRequest, _track_service_pb2.WatchTracksResponse]
     """Streams what happens to the tenant's parcels, and alerts of those that stand still, in commit order, without gaps, from any cursor of 30 days.
 
@@ -76,7 +79,10 @@ class TrackServiceAsyncStub(TrackServiceStub):
     SubscribeTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.SubscribeTracksRequest, _track_service_pb2.SubscribeTracksResponse]  # type: ignore[assignment]
     """Follows numbers that were not booked here. Subscribing twice is one subscription."""
     UnsubscribeTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.UnsubscribeTracksRequest, _track_service_pb2.UnsubscribeTracksResponse]  # type: ignore[assignment]
-    """Ends following numbers that were subscribed. What is known is kept."""
+    """Ends following numbers that were subscribed. What is known is kept.
+
+    What the engine booked stays followed: it was never followed because somebody subscribed it.
+    """
     WatchTracks: _aio.UnaryStreamMultiCallable[_track_service_pb2.WatchTracksRequest, _track_service_pb2.WatchTracksResponse]  # type: ignore[assignment]
     """Streams what happens to the tenant's parcels, and alerts of those that stand still, in commit order, without gaps, from any cursor of 30 days.
 
@@ -128,7 +134,10 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _track_service_pb2.UnsubscribeTracksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.UnsubscribeTracksResponse, _abc.Awaitable[_track_service_pb2.UnsubscribeTracksResponse]]:
-        """Ends following numbers that were subscribed. What is known is kept."""
+        """Ends following numbers that were subscribed. What is known is kept.
+
+        What the engine booked stays followed: it was never followed because somebody subscribed it.
+        """
 
     @_abc_1.abstractmethod
     def WatchTracks(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from crossdock_sdk import Address, Contact, Item, Money, Options, Parcel, Party, Temperature
 from engine.core.policy.records import OrderDraft, RoutingWish
-from engine.core.policy.validation import check_order
+from engine.core.policy.validation import check_order, window_violations
 from tests.fakes.rows import NOW, PARTY, draft
 
 ABROAD = Party(Contact("Ann Lee", "+14155552671"), Address("US", "CA", "San Jose", street="1 First St"))
@@ -27,6 +27,9 @@ def goods(**fields: Any) -> tuple[Parcel, ...]:
 
 
 ONE_WRONG = [
+    ("reference", draft(reference="")),
+    ("reference", draft(reference=" \u3000")),
+    ("reference", draft(reference="\u200b")),
     ("recipient.contact.name", draft(recipient=party(contact={"name": " "}))),
     ("shipper.contact.name", draft(shipper=party(contact={"name": "张\n三"}))),
     ("recipient.contact.phone", draft(recipient=party(contact={"phone": "12"}))),
@@ -77,6 +80,17 @@ def test_a_sound_order_has_no_violations() -> None:
     )
 
     assert check_order(draft(options=options))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("left_s", "fields"), [(-1, ["options.pickup_end_time"]), (0, ["options.pickup_end_time"]), (1, [])]
+)
+def test_a_pickup_window_ends_in_the_future(left_s: int, fields: list[str]) -> None:
+    """One that is over is named by its end."""
+    options = Options(pickup=True, pickup_end_time=NOW + timedelta(seconds=left_s))
+
+    assert [v.field for v in window_violations(options, NOW)] == fields
+    assert window_violations(Options(pickup=True, pickup_start_time=NOW - timedelta(days=1)), NOW) == ()
 
 
 def test_all_violations_come_at_once() -> None:

@@ -133,6 +133,30 @@ async def test_keys_of_tenants_never_meet(store: Any, make: Any) -> None:
     assert (await store.get_order_by_reference("other", "ref")).order.order_id == "o2"
 
 
+@pytest.mark.parametrize(
+    ("request_id", "reference", "taken"),
+    [("r1", "new", True), ("r2", "ref", True), ("", "ref", True), ("r2", "new", False), ("", "", False)],
+)
+async def test_a_taken_key_is_known_before(store: Any, make: Any, request_id: str, reference: str, taken: bool) -> None:
+    """Whatever the body: the keys alone say whether a creation would make an order."""
+    await store.accept(make.order("o1", reference="ref"), [], [], make.keys("r1"))
+
+    assert await store.is_taken("acme", reference, make.keys(request_id, b"another")) is taken
+    assert not await store.is_taken("other", reference, make.keys(request_id))
+
+
+@pytest.mark.parametrize(("request_id", "taken"), [("r1", True), ("r2", False), ("", True)])
+async def test_a_free_reference_is_taken_for_those_without_a_new_key(
+    store: Any, make: Any, request_id: str, taken: bool
+) -> None:
+    """As `accept` sees it: after a failure only a new request_id makes another order."""
+    order = make.order("o1", reference="ref")
+    await store.accept(order, [], [], make.keys("r1"))
+    await store.commit(Change(msgspec.structs.replace(order, state=OrderState.FAILED)))
+
+    assert await store.is_taken("acme", "ref", make.keys(request_id)) is taken
+
+
 async def test_taken_order_id_is_refused_and_changes_nothing(store: Any, make: Any) -> None:
     """An order id that is in the store cannot be created again, not even by another tenant."""
     await make.accepted(store, "o1")
