@@ -1,7 +1,8 @@
 """Settings: one TOML file with an environment overlay, checked as a whole before anything starts.
 
 Every key may be overridden by `CROSSDOCK_<SECTION>__<KEY>` (an account's by `CROSSDOCK_ACCOUNT__<ID>__<KEY>`).
-Unknown keys are errors, all of them are reported at once, and each message names the key and the remedy.
+Unknown keys are errors, all of them are reported at once, and each message names the key and the remedy. Wrong keys
+do not keep the others from being checked: see `Reading`.
 Secrets are read from files (`check_word_file = "…"`) or from the environment; a settings file that holds one
 itself must not be readable by others. `docs` of every key stand in engine/README.md; a test holds it to that.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -236,12 +238,34 @@ class Settings(_Section, frozen=True):
 
 
 ENV_PREFIX = "CROSSDOCK_"
+NOT_READ = "?"
+"""Stands for a secret whose file is named as a problem, so that it does not count as missing besides."""
 # Variables that begin like settings but are none.
 NOT_SETTINGS = ("CROSSDOCK_CONFIG", "CROSSDOCK_API_KEY", "CROSSDOCK_CRASH_AT", "CROSSDOCK_SERVER")
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """What can be read of the settings. While there is a problem they only serve to look for more.
+
+    A wrong key has its default and a wrong entry (`[[account]]`) is left out. What is said across keys of the
+    `doubtful` sections, which lack something, might follow from that alone.
+    """
+
+    settings: Settings
+    problems: list[str] = []
+    doubtful: frozenset[str] = frozenset()
+
+
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read and check the settings. Raises ConfigError with every problem found."""
+    reading = read(path, environment)
+    if reading.problems:
+        raise ConfigError(reading.problems)
+    return reading.settings
+
+
+def read(path: Path | None, environment: Mapping[str, str] | None = None) -> Reading:
+    """Read what can be read, and what is wrong with the rest. Raises ConfigError when the file is no TOML."""
     raw: dict[str, Any] = {}
     if path is not None:
         try:
@@ -252,12 +276,12 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
             raise ConfigError([f"{path}: is not TOML in UTF-8: {error}; correct the line"]) from error
     problems = _overlay(raw, os.environ if environment is None else environment)
     _secret_files(raw, problems, path)
-    settings = _convert(raw, problems)
-    if settings is not None:
-        problems += cross_checks(settings)
-    if problems or settings is None:
-        raise ConfigError(problems)
-    return settings
+    wrong: list[str] = []
+    sound = _readable(raw, Settings, "", wrong)
+    problems += [f"{problem}; see engine/README.md for its keys" for problem in wrong]
+    settings = msgspec.convert(sound, Settings)
+    doubtful = frozenset(name for name in raw if sound.get(name) != raw[name])
+    return Reading(settings, problems + cross_checks(settings, doubtful), doubtful)
 
 
 def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
@@ -297,7 +321,7 @@ def _typed(section: str, key: str, text: str) -> Any:
 
 
 def _accounts(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """The accounts that look like accounts; `_problems_of` names the others."""
+    """The accounts that look like accounts; `_readable` names the others."""
     accounts = raw.get("account", [])
     return [a for a in accounts if isinstance(a, dict)] if isinstance(accounts, list) else []
 
@@ -314,45 +338,48 @@ def _secret_files(raw: dict[str, Any], problems: list[str], path: Path | None) -
         settings = account.get("settings", {})
         for key in [k for k in settings if k.endswith("_file")] if isinstance(settings, dict) else []:
             file = base / str(settings.pop(key))
-            where = f"account {account.get('id', '?')}: settings.{key}"
+            where, secret = f"account {account.get('id', '?')}: settings.{key}", key.removesuffix("_file")
             try:
                 if is_open_to_others(file):
                     problems.append(f"{where}: {file} can be read by others; run chmod 600 on it")
-                settings[key.removesuffix("_file")] = file.read_text("utf-8").strip()
+                settings[secret] = file.read_text("utf-8").strip()
+                if not settings[secret]:
+                    problems.append(f"{where}: {file} is empty; store the secret in it")
             except OSError as error:
                 problems.append(f"{where}: {file} cannot be read ({error.strerror}); name an existing file")
             except UnicodeDecodeError:
                 problems.append(f"{where}: {file} is not text in UTF-8; store the secret as plain text")
+            settings[secret] = settings.get(secret) or NOT_READ
 
 
-def _convert(raw: dict[str, Any], problems: list[str]) -> Settings | None:
-    """The settings, once nothing is wrong with any key of any section."""
-    for problem in _problems_of(raw, Settings, ""):
-        problems.append(f"{problem}; see engine/README.md for its keys")
-    return None if problems else msgspec.convert(raw, Settings)
-
-
-def _problems_of(value: object, wanted: Any, path: str) -> Iterator[str]:
-    """What is wrong with a value, key by key, so that several mistakes are reported together."""
+def _readable(value: Any, wanted: Any, path: str, wrong: list[str]) -> Any:
+    """The part of a value that can be read, UNSET if none can; the rest is added to `wrong`, a line each key."""
     if isinstance(value, dict) and (section := _section(wanted)) is not None:
         fields = {f.name: f for f in msgspec.structs.fields(section)}
         where = f"{path}." if path else ""
         kind = "key" if path else "section"
-        for key in value.keys() - fields.keys():
-            yield f"{where}{key}: no such {kind}; known: {', '.join(fields)}"
-        for name, field in fields.items():
-            if name in value:
-                yield from _problems_of(value[name], field.type, where + name)
-            elif field.required:
-                yield f"{where}{name}: is missing; add it"
-    elif isinstance(value, list) and get_origin(wanted) is tuple and _section(get_args(wanted)[0]) is not None:
+        unknown = [key for key in value if key not in fields]
+        missing = [name for name, field in fields.items() if field.required and name not in value]
+        wrong += [f"{where}{key}: no such {kind}; known: {', '.join(fields)}" for key in unknown]
+        # `carier` is one mistake, not two.
+        misspelt = {name for key in unknown for name in get_close_matches(key, missing, n=1)}
+        wrong += [f"{where}{name}: is missing; add it" for name in missing if name not in misspelt]
+        parts = {n: _readable(value[n], f.type, where + n, wrong) for n, f in fields.items() if n in value}
+        return {name: part for name, part in parts.items() if part is not msgspec.UNSET}
+    if isinstance(value, list) and get_origin(wanted) is tuple and _section(get_args(wanted)[0]) is not None:
+        entries = []
         for index, item in enumerate(value):
-            yield from _problems_of(item, get_args(wanted)[0], f"{path}[{index}]")
-    else:
-        try:
-            msgspec.convert(value, wanted)
-        except msgspec.ValidationError as error:
-            yield f"{path}: {str(error).replace('`$', f'`{path}')}"
+            before = len(wrong)
+            entry = _readable(item, get_args(wanted)[0], f"{path}[{index}]", wrong)
+            # Half an entry would be found wanting what it has: all of it or nothing.
+            entries += [entry] if len(wrong) == before else []
+        return entries
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        wrong.append(f"{path}: {str(error).replace('`$', f'`{path}')}")
+        return msgspec.UNSET
+    return value
 
 
 def _section(wanted: Any) -> type[_Section] | None:

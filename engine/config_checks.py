@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec.structs import replace
 
 from engine.core.policy.stalls import NOTHING_KNOWN, Since
 from engine.core.policy.track_machine import NEXT, TERMINAL
 
 if TYPE_CHECKING:
-    from engine.config import Settings, TenantSettings
+    from engine.config import ServerSettings, Settings, StallRuleSettings, TenantSettings
 
 LONGEST_STALL_H = 2160.0
 """90 days: after so long without an event a parcel is followed no more."""
@@ -20,29 +22,25 @@ MOST_STALL_RULES = 100
 MOST_WEIGHT = 100
 """A tenant's turn is as many items as its weight: more would make the others wait too long."""
 _STALL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_ACCOUNT_ID = re.compile(r"[^\s/?#%\x00-\x1f\x7f]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def cross_checks(settings: Settings) -> list[str]:
-    """Every contradiction, one line each, with its key and the remedy."""
+def cross_checks(settings: Settings, doubtful: Collection[str] = ()) -> list[str]:
+    """Everything wrong, one line each, with its key and the remedy.
+
+    doubtful: sections of which something could not be read; what their keys say together is not looked at.
+    """
     found: list[str] = []
     for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
         if not _is_host_port(listen):
             found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
-    server = settings.server
-    if bool(server.tls_certificate_file) != bool(server.tls_key_file):
-        found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
-    if server.client_ca_file and not server.tls_certificate_file:
-        found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
-    open_to_others = _is_host_port(server.listen) and not is_loopback(server.listen)
-    if open_to_others and not server.tls_certificate_file and not server.allow_plaintext:
-        found.append(
-            f"server.listen: {server.listen} is not loopback and there is no TLS; "
-            "set tls_certificate_file and tls_key_file, or allow_plaintext = true behind a proxy that has TLS"
-        )
+    if "server" not in doubtful:
+        found += _listener_problems(settings.server)
+        if "tenant" not in doubtful:
+            found += _tenant_problems(settings)
     if settings.log.level not in ("debug", "info", "warning", "error"):
         found.append(f"log.level: {settings.log.level!r}; use debug, info, warning or error")
-    found += _tenant_problems(settings)
     found += _number_problems(settings)
     found += _duplicates("account", [a.id for a in settings.account])
     found += _duplicates("tenant", [t.name for t in settings.tenant])
@@ -70,11 +68,34 @@ def cross_checks(settings: Settings) -> list[str]:
     return found
 
 
+def _listener_problems(server: ServerSettings) -> list[str]:
+    """What the keys of the gRPC listener contradict each other in."""
+    found = []
+    if bool(server.tls_certificate_file) != bool(server.tls_key_file):
+        found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
+    if server.client_ca_file and not server.tls_certificate_file:
+        found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
+    open_to_others = _is_host_port(server.listen) and not is_loopback(server.listen)
+    if open_to_others and not server.tls_certificate_file and not server.allow_plaintext:
+        found.append(
+            f"server.listen: {server.listen} is not loopback and there is no TLS; "
+            "set tls_certificate_file and tls_key_file, or allow_plaintext = true behind a proxy that has TLS"
+        )
+    if server.longest_deadline_s < server.default_deadline_s:
+        found.append(_too_little("server.longest_deadline_s", server.longest_deadline_s, server.default_deadline_s))
+    return found
+
+
 def _account_problems(settings: Settings) -> list[str]:
-    """Caps and shares that mean nothing."""
+    """Ids that nobody could push to, caps and shares that mean nothing."""
     found = []
     for account in settings.account:
         where = f"account {account.id}"
+        if not _ACCOUNT_ID.fullmatch(account.id):
+            found.append(
+                f"account {account.id!r}: id: use 1 to 64 characters without blanks and / ? # %; "
+                "it is part of the push address"
+            )
         if account.daily_cap < 0:
             found.append(f"{where}: daily_cap: {account.daily_cap}; use the most orders a day, or 0 for no cap")
         if not 0 <= account.share_percent <= 100:
@@ -110,6 +131,12 @@ def _stall_problems(settings: Settings) -> list[str]:
             if status not in statuses
         ]
     return found
+
+
+def compilable(rule: StallRuleSettings) -> StallRuleSettings:
+    """The rule with a clock and statuses that exist, so that its condition can be looked at whatever else is wrong."""
+    known = [since.value for since in Since]
+    return replace(rule, since=rule.since if rule.since in known else known[0], statuses=())
 
 
 def _shared_credentials(tenants: Sequence[TenantSettings]) -> list[str]:
@@ -150,7 +177,6 @@ def _number_problems(settings: Settings) -> list[str]:
         ("server.slow_watcher_s", settings.server.slow_watcher_s, 1),
         ("server.drain_s", settings.server.drain_s, 0),
         ("server.default_deadline_s", settings.server.default_deadline_s, 1),
-        ("server.longest_deadline_s", settings.server.longest_deadline_s, settings.server.default_deadline_s),
         ("ingress.max_body_bytes", settings.ingress.max_body_bytes, 1024),
         ("store.keep_keys_days", settings.store.keep_keys_days, 30),
         ("store.keep_events_days", settings.store.keep_events_days, 30),
@@ -164,7 +190,11 @@ def _number_problems(settings: Settings) -> list[str]:
         ("outbound.queue_size", settings.outbound.queue_size, 1),
         ("outbound.connect_timeout_s", settings.outbound.connect_timeout_s, 0.1),
     )
-    return [f"{key}: {value} is too little; the least is {floor}" for key, value, floor in least if value < floor]
+    return [_too_little(key, value, floor) for key, value, floor in least if value < floor]
+
+
+def _too_little(key: str, value: float, floor: float) -> str:
+    return f"{key}: {value} is too little; the least is {floor}"
 
 
 def _duplicates(section: str, names: list[str]) -> list[str]:

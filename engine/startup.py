@@ -1,14 +1,14 @@
 """What can be wrong before an engine starts, all of it at once: `serve` and `config check` look at the same things.
 
-Settings have been read by then (see config.py); here they meet the carriers, the files they name, and the rules'
-compiler.
+Settings are read first (see config.py), as far as they can be; here they meet the carriers, the files they name, and
+the rules' compiler.
 """
 
 from __future__ import annotations
 
 import ssl
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,8 @@ from engine.api.convert.return_rules import CelReturnRules
 from engine.api.convert.rules import CelRules
 from engine.api.convert.stall_rules import CelStallRules
 from engine.api.gate import Tenants
-from engine.config import ConfigError, Settings, is_open_to_others
+from engine.config import ConfigError, Reading, Settings, is_open_to_others, read
+from engine.config_checks import compilable
 from engine.core.policy.stalls import StallRule
 from engine.core.registry import Registry
 from engine.wiring import accounts_of, read_master_key, stall_rules_of, tenants_of
@@ -60,11 +61,26 @@ def prepare(settings: Settings, registry: Registry) -> Prepared:
     return Prepared(accounts, tenants, rules, return_rules, stall_rules, conditions)
 
 
-def startup_problems(path: Path | None, settings: Settings, registry: Registry) -> list[str]:
-    """Everything, one line each, with its key and the remedy. `path`: the settings file, for who may read it."""
-    problems = secrecy_problems(path, settings, registry) + rule_problems(settings, registry)
-    problems += certificate_problems(settings)
-    looks: tuple[Callable[[], object], ...] = (lambda: _master_key(settings), lambda: prepare(settings, registry))
+def examine(path: Path | None, registry: Registry) -> Reading:
+    """The settings with everything that is wrong with them. Raises ConfigError when the file is no TOML."""
+    reading = read(path)
+    further = startup_problems(path, reading.settings, registry, reading.doubtful)
+    return msgspec.structs.replace(reading, problems=reading.problems + further)
+
+
+def startup_problems(
+    path: Path | None, settings: Settings, registry: Registry, doubtful: Collection[str] = ()
+) -> list[str]:
+    """What is wrong with settings beyond themselves, one line each, with its key and the remedy.
+
+    path: the settings file, for who may read it. doubtful: sections of which something could not be read.
+    """
+    problems = secrecy_problems(path, settings, registry) + certificate_problems(settings)
+    if "account" not in doubtful:
+        problems += rule_problems(settings, registry)
+    rules = tuple(compilable(rule) for rule in settings.stall_rule)
+    whole = msgspec.structs.replace(settings, stall_rule=rules)
+    looks: tuple[Callable[[], object], ...] = (lambda: _master_key(settings), lambda: prepare(whole, registry))
     for look in looks:
         try:
             look()
@@ -101,7 +117,8 @@ def rule_problems(settings: Settings, registry: Registry) -> list[str]:
             f"rule {rule.name}: services: no configured carrier has product {code!r}; "
             f"use one of {', '.join(sorted(services)) or '(none)'}"
             for code in rule.services
-            if code not in services
+            # Products of a carrier that is not here, which is told of its account, are not known.
+            if code not in services and carriers <= registry.manifests.keys()
         ]
     return found
 
@@ -114,13 +131,15 @@ def secrecy_problems(path: Path | None, settings: Settings, registry: Registry) 
         written = tomllib.loads(path.read_text("utf-8")).get("account", [])
     except (OSError, tomllib.TOMLDecodeError):
         return []
+    entries = [a for a in written if isinstance(a, dict)] if isinstance(written, list) else []
     secret = {c: {s.key for s in m.setting if s.secret} for c, m in registry.manifests.items()}
     return [
         f"account {account.get('id')}: settings.{key}: stands in {path}, which others can read; "
         f"run chmod 600 on it, or write {key}_file with a file of its own"
-        for account in written
-        for key in account.get("settings", {})
-        if key in secret.get(account.get("carrier", ""), ())
+        for account in entries
+        if isinstance(given := account.get("settings"), dict)
+        for key in given
+        if key in secret.get(str(account.get("carrier")), ())
     ]
 
 
@@ -134,7 +153,7 @@ def certificate_problems(settings: Settings) -> list[str]:
                 Path(name).read_bytes()
         except OSError as error:
             problems.append(f"server.{key}: {name} cannot be read ({error.strerror}); name an existing file")
-    if problems or not server.tls_certificate_file:
+    if problems or not server.tls_certificate_file or not server.tls_key_file:
         return problems
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:

@@ -13,8 +13,6 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from engine.config import ConfigError, Settings, load
-
 FAILED, BAD_USAGE, UNREACHABLE = 1, 2, 3
 
 # In a file or a pipe nothing has to fit a window: ids stay in one piece, to be searched and copied.
@@ -31,14 +29,6 @@ config_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 limit_option = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
-
-
-def read_settings(path: Path | None) -> Settings:
-    """The settings, or exit with every problem."""
-    try:
-        return load(path)
-    except ConfigError as error:
-        stop_with(error.problems, BAD_USAGE)
 
 
 def stop_with(problems: Sequence[str], code: int) -> NoReturn:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from engine.cli.common import BAD_USAGE, config_option, json_option, output, print_json, stop_with
-from engine.config import ConfigError, load
+from engine.config import ConfigError
 
 
 @click.group()
@@ -28,16 +28,16 @@ def check(config_path: Path | None, as_json: bool) -> None:
 
     Exit codes: 0 sound, 2 problems (each names the key and the remedy).
     """
-    try:
-        settings = load(config_path)
-    except ConfigError as error:
-        _end(error.problems, as_json)
     from engine.core.registry import load_carriers
-    from engine.startup import font_problems, startup_problems
+    from engine.startup import examine, font_problems
 
     registry = load_carriers()
-    problems = startup_problems(config_path, settings, registry) + font_problems(settings)
-    if problems:
+    try:
+        reading = examine(config_path, registry)
+    except ConfigError as error:
+        _end(error.problems, as_json)
+    settings = reading.settings
+    if problems := reading.problems + font_problems(settings):
         _end(problems, as_json)
     if as_json:
         print_json({"sound": True, "accounts": [a.id for a in settings.account], "rules": len(settings.rule)})

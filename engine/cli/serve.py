@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import BAD_USAGE, FAILED, config_option, read_settings, stop_with
-from engine.config import ConfigError, Settings
+from engine.cli.common import BAD_USAGE, FAILED, config_option, stop_with
+from engine.config import ConfigError
 
 YOUNG_OBJECTS = 50_000
 """New objects between two sweeps of the young generation; a sweep of so many takes a few milliseconds.
@@ -27,9 +27,8 @@ def serve(config_path: Path | None, ready_json: bool) -> None:
 
     Exit codes: 0 stopped as asked, 1 cannot start, 2 bad configuration, 75 the disk failed under the store.
     """
-    settings = read_settings(config_path)
     try:
-        run(settings, config_path, ready_json=ready_json)
+        run(config_path, ready_json=ready_json)
     except ConfigError as error:
         stop_with(error.problems, BAD_USAGE)
 
@@ -46,7 +45,7 @@ def settle_collector() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
-def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> None:
+def run(config_path: Path | None, *, ready_json: bool) -> None:
     """Serve until stopped. Raises ConfigError; ends the process when it cannot start."""
     import uvloop
 
@@ -54,14 +53,15 @@ def run(settings: Settings, config_path: Path | None, *, ready_json: bool) -> No
     from engine.app import Engine, EngineFailed
     from engine.app import serve as serve_engine
     from engine.core.registry import load_carriers
-    from engine.startup import startup_problems
+    from engine.startup import examine
     from engine.store.port import StoreError
 
-    log.configure(settings.log.level)
     registry = load_carriers()
-    problems = startup_problems(config_path, settings, registry)
-    if problems:
-        raise ConfigError(problems)
+    reading = examine(config_path, registry)
+    if reading.problems:
+        raise ConfigError(reading.problems)
+    settings = reading.settings
+    log.configure(settings.log.level)
     for plugin in registry.plugins:
         if plugin.problem:
             log.logger().error("plug-in left out", plugin=plugin.name, problem=plugin.problem)

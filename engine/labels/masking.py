@@ -98,7 +98,12 @@ def mask_phone(phone: str) -> str:
 
 _STARS = "***"
 _FIGURES = r"[A-Za-zＡ-Ｚａ-ｚ]{0,2}[-－]?\d+(?:[-－—–]\d+)*[A-Za-zＡ-Ｚａ-ｚ]?"
-_NUMBER = rf"(?:{_FIGURES}|[〇零一二三四五六七八九十百两]+)"
+#: Places begin with the large ones (万达广场, 千灯镇): a number such as 一千零一 or 一万二 does not.
+_HAN_DIGITS = "〇○零一二三四五六七八九十百两兩廿卅"
+_HAN_NUMERALS = f"{_HAN_DIGITS}千万萬"
+_HAN_NUMBER = f"[{_HAN_DIGITS}][{_HAN_NUMERALS}]*"
+_FORMAL_NUMERALS = "壹贰貳叁參肆伍陆陸柒捌玖拾佰仟"
+_NUMBER = rf"(?:{_FIGURES}|{_HAN_NUMBER})"
 _UNIT = rf"(?:{_NUMBER}|[A-Za-zＡ-Ｚａ-ｚ甲乙丙丁戊东西南北中左右])"
 
 #: In this order: what to find, what to print instead.
@@ -117,10 +122,13 @@ _ADDRESS_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # "2单元", "东单元", "3门", "甲单元"
     (re.compile(rf"{_UNIT}\s?(单元|單元)"), rf"{_STARS}\1"),
     (re.compile(rf"{_FIGURES}(门)(?![牌口诊])"), rf"{_STARS}\1"),
-    # "403室", "四零二室"
-    (re.compile(rf"{_NUMBER}\s?((?:号|號)?室)"), rf"{_STARS}\1"),
-    # "403号房", "1203户", "403房间"; in figures only, because of places such as 三房巷 and 八户镇
-    (re.compile(rf"{_FIGURES}\s?((?:号|號)?(?:房间|房間|房|户|戶|铺|鋪|档))"), rf"{_STARS}\1"),
+    # "403室", "四零二室", "一千零一室", "贰零叁室": nothing but a room ends so, whatever the number begins with
+    (re.compile(rf"(?:{_FIGURES}|[{_HAN_NUMERALS}{_FORMAL_NUMERALS}]+)\s?((?:号|號)?室)"), rf"{_STARS}\1"),
+    # "403号房", "1203户", "403房间", "四零二房"; not with fewer numerals, because of places such as 三房巷 and 八户镇
+    (
+        re.compile(rf"(?:{_FIGURES}|[{_HAN_NUMERALS}]{{3,}})\s?((?:号|號)?(?:房间|房間|房|户|戶|铺|鋪|档))"),
+        rf"{_STARS}\1",
+    ),
     # "3层", "12楼" (a floor; "5号楼" is a building and stays)
     (re.compile(rf"{_NUMBER}\s?(层|層|楼|樓)"), rf"{_STARS}\1"),
     # A bare number behind a building: "5栋101", "3号楼1203号", "A座1201"
@@ -141,6 +149,8 @@ _ADDRESS_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?<=[\u3400-\u9fff])(?<![路街道巷弄里村组省市区县镇乡])[A-Za-z]?\d{2,5}\s*$"),
         _STARS,
     ),
+    # The same in numerals: "样例大厦一二零三".
+    (re.compile(rf"(?<![路街道巷弄里村组省市区县镇乡{_HAN_NUMERALS}])[{_HAN_NUMERALS}]{{2,}}\s*$"), _STARS),
 )
 
 

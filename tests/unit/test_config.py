@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import AccountSettings, ConfigError, PartySettings, Settings, load
+from engine.config import AccountSettings, ConfigError, PartySettings, Settings, load, read
 from engine.config_checks import is_loopback
 
 STALL_RULE = "[[stall_rule]]\nname = 'r'\nsince = 'booked'\nafter_h = 24.0\n"
@@ -14,7 +14,7 @@ DIGEST = "0123456789abcdef" * 4
 ACCOUNT = '[[account]]\nid = "sf-main"\ncarrier = "sf"\n'
 
 
-def read(text: str, tmp_path: Path, **environment: str) -> Settings:
+def read_text(text: str, tmp_path: Path, **environment: str) -> Settings:
     """The settings of a file with this text."""
     path = tmp_path / "crossdock.toml"
     path.write_text(text, "utf-8")
@@ -24,7 +24,7 @@ def read(text: str, tmp_path: Path, **environment: str) -> Settings:
 def problems(text: str, tmp_path: Path, **environment: str) -> list[str]:
     """What is wrong with it."""
     with pytest.raises(ConfigError) as refusal:
-        read(text, tmp_path, **environment)
+        read_text(text, tmp_path, **environment)
     assert str(refusal.value) == "\n".join(refusal.value.problems)
     return refusal.value.problems
 
@@ -99,6 +99,7 @@ ONE_WRONG = [
     ("[[account]]\nid = 'a'\ncarrier = 'x'\nshare_percent = 101", "account a: share_percent: 101", "use 1 to 100"),
     ("[[account]]\nid = 'a'\ncarrier = 'x'\ntime_zone = 'Mars/Base'", "account a: time_zone: 'Mars/Base'", "IANA"),
     ("[[account]]\nid = 'a'\ncarrier = 'x'\ntime_zone = ''", "account a: time_zone: ''", "IANA"),
+    ("[[account]]\nid = 'sf main'\ncarrier = 'sf'", "account 'sf main': id:", "without blanks"),
     ("[outbound]\ndivert_wait_s = 0", "outbound.divert_wait_s: 0", "the least is 0.1"),
     ("[store]\ncache_mib = 0", "store.cache_mib: 0 is too little", "the least is 1"),
     ("[outbound]\nqueue_size = 0", "outbound.queue_size: 0 is too little", "the least is 1"),
@@ -127,6 +128,54 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert len(found) == len(keys) + 2
 
 
+def test_wrong_keys_do_not_hide_what_is_wrong_with_others(tmp_path: Path) -> None:
+    """Types, names, numbers, files and entries in one round; what can be read is handed on to further checks."""
+    path = tmp_path / "crossdock.toml"
+    path.write_text(
+        "[server]\nlistn = 'x'\nreflection = 'yes'\ndrain_s = -5\n[ingress]\nlisten = 'nohost'\n"
+        "[[tenant]]\nname = 't'\nweight = 'much'\n[[tenant]]\nname = 'u'\napi_key_sha256 = ['abc']\n"
+        "[[account]]\nid = 'sf main'\ncarrier = 'sf'\nsettings.check_word_file = 'gone'\n",
+        "utf-8",
+    )
+
+    found = read(path, {})
+
+    keys = [
+        "server.listn:",
+        "server.reflection:",
+        "server.drain_s:",
+        "ingress.listen:",
+        "tenant[0].weight:",
+        "tenant u:",
+        "account 'sf main': id:",
+        "account sf main: settings.check_word_file:",
+    ]
+    assert [key for key in keys if not any(problem.startswith(key) for problem in found.problems)] == []
+    assert len(found.problems) == len(keys)
+    assert (found.doubtful, found.settings.server.reflection) == ({"server", "tenant"}, True)
+    assert ([t.name for t in found.settings.tenant], found.settings.server.drain_s) == (["u"], -5)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[server]\ntls_certificate_file = 5\ntls_key_file = 'k'", "server.tls_certificate_file"),
+        ("[server]\nlisten = '0.0.0.0:1'\nallow_plaintxt = true", "server.allow_plaintxt"),
+        ("[server]\ndefault_deadline_s = 'x'\nlongest_deadline_s = 20", "server.default_deadline_s"),
+        (
+            "[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true\n[[tenant]]\nname = 't'\napi_key_sha256 = 'x'",
+            "tenant[0].api_key_sha256",
+        ),
+        ("[[account]]\nid = 'a'\ncarier = 'sf'", "account[0].carier"),
+    ],
+)
+def test_what_follows_from_a_wrong_key_is_not_told(text: str, key: str, tmp_path: Path) -> None:
+    """One mistake, one line."""
+    (problem,) = problems(text, tmp_path)
+
+    assert problem.startswith(f"{key}:")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Missing, or no text."""
     (tmp_path / "odd.toml").write_bytes(b"\xff\xfe")
@@ -138,7 +187,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_the_environment_overlays_the_file(tmp_path: Path) -> None:
     """Text stays text, everything else is read as TOML would."""
-    settings = read(
+    settings = read_text(
         "[server]\nlisten = '127.0.0.1:1'\n",
         tmp_path,
         CROSSDOCK_SERVER__LISTEN="127.0.0.1:2",
@@ -157,7 +206,7 @@ def test_the_environment_overlays_the_file(tmp_path: Path) -> None:
 
 def test_an_accounts_setting_comes_from_the_environment(tmp_path: Path) -> None:
     """The id in capitals, with _ for -; no account needs a secret in the file."""
-    settings = read(ACCOUNT, tmp_path, CROSSDOCK_ACCOUNT__SF_MAIN__CHECK_WORD="s3cret")
+    settings = read_text(ACCOUNT, tmp_path, CROSSDOCK_ACCOUNT__SF_MAIN__CHECK_WORD="s3cret")
 
     assert settings.account[0].settings == {"check_word": "s3cret"}
 
@@ -178,7 +227,7 @@ def test_an_accounts_setting_comes_from_the_environment(tmp_path: Path) -> None:
 def test_a_variable_that_sets_nothing_is_named(name: str, what: str | None, tmp_path: Path) -> None:
     """A misspelt override must not be silently ignored."""
     if what is None:
-        assert read(ACCOUNT, tmp_path, **{name: "s3cret"}).server == Settings().server
+        assert read_text(ACCOUNT, tmp_path, **{name: "s3cret"}).server == Settings().server
         return
     (problem,) = problems(ACCOUNT, tmp_path, **{name: "s3cret"})
 
@@ -196,7 +245,7 @@ def secret_file(tmp_path: Path, mode: int, content: bytes = b"s3cret\n") -> str:
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_a_secret_is_read_from_its_own_file(mode: int, tmp_path: Path) -> None:
     """Beside the settings file, without the line break at its end."""
-    settings = read(secret_file(tmp_path, mode), tmp_path)
+    settings = read_text(secret_file(tmp_path, mode), tmp_path)
 
     assert settings.account[0].settings == {"check_word": "s3cret"}
 
@@ -215,11 +264,14 @@ def test_a_secret_file_that_others_can_use_is_refused(mode: int, tmp_path: Path)
     ("text", "what"),
     [
         (ACCOUNT + "settings.check_word_file = 'gone'\n", "cannot be read (No such file or directory)"),
+        (ACCOUNT + "settings.check_word_file = 'empty'\n", "empty is empty; store the secret in it"),
         (ACCOUNT + "settings.check_word_file = 5\n", "cannot be read"),
     ],
 )
 def test_a_secret_file_that_is_not_there_is_named(text: str, what: str, tmp_path: Path) -> None:
-    """With the account and the key."""
+    """With the account and the key; one without a secret in it likewise."""
+    (tmp_path / "empty").touch(0o600)
+
     (problem,) = problems(text, tmp_path)
 
     assert problem.startswith("account sf-main: settings.check_word_file:")
@@ -271,5 +323,5 @@ def test_tls_or_an_explicit_switch_opens_the_listener(tmp_path: Path) -> None:
     )
     plain = "[server]\nlisten = '0.0.0.0:1'\nallow_plaintext = true\n" + tenant
 
-    assert read(tls, tmp_path).server.tls_key_file == "k"
-    assert read(plain, tmp_path).server.allow_plaintext
+    assert read_text(tls, tmp_path).server.tls_key_file == "k"
+    assert read_text(plain, tmp_path).server.allow_plaintext

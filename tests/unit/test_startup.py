@@ -20,7 +20,7 @@ from engine.config import (
     TenantSettings,
 )
 from engine.core.registry import Registry
-from engine.startup import prepare, rule_problems, secrecy_problems, startup_problems
+from engine.startup import examine, prepare, rule_problems, secrecy_problems, startup_problems
 from tests.fakes.carrier import FakeCarrier, manifest
 
 SETTINGS = (Setting("check_word", "the check word", secret=True),)
@@ -47,6 +47,35 @@ def test_everything_that_an_engine_compiles_is_looked_at_before_it_starts(tmp_pa
         assert any(text.startswith(place) for text in found), (place, found)
     with pytest.raises(ConfigError):
         prepare(settings, REGISTRY)
+
+
+def test_settings_that_cannot_all_be_read_are_examined_all_the_same(tmp_path: Path) -> None:
+    """Accounts, secrets and conditions in the round that names misspelt keys; nothing twice or as a consequence."""
+    path = tmp_path / "crossdock.toml"
+    path.write_text(
+        "[server]\nlistn = 'x'\n[[account]]\nid = 'u'\ncarrier = 'ups'\n[[account]]\nid = 5\ncarrier = 'beta'\n"
+        "[[account]]\nid = 'alpha-1'\ncarrier = 'alpha'\nsettings.check_word_file = 'gone'\n"
+        "[[rule]]\nname = 'r1'\nwhen = '1 +'\nprefer = ['beta']\nservices = ['b2']\n"
+        "[[stall_rule]]\nname = 'r2'\nsince = 'born'\nafter_h = 1.0\nwhen = 'no_such_variable'\n",
+        "utf-8",
+    )
+    path.chmod(0o644)
+
+    found = examine(path, REGISTRY).problems
+
+    places = ["server.listn", "account u: carrier", "account[1].id", "account alpha-1: settings.check_word_file"]
+    places += ["rule r1: when", "stall_rule r2: since", "stall_rule r2: when"]
+    assert [place for place in places if sum(text.startswith(place) for text in found) != 1] == []
+    assert len(found) == len(places)
+
+
+def test_products_of_a_carrier_that_is_not_here_are_not_called_wrong() -> None:
+    """Its account is named already."""
+    rule = RuleSettings(name="far", when="remote", services=("99",))
+
+    found = startup_problems(None, Settings(account=(replace(SOUND, carrier="ups"),), rule=(rule,)), REGISTRY)
+
+    assert [text.partition(";")[0] for text in found] == ["account alpha-1: carrier: 'ups' is not loaded"]
 
 
 def test_sound_settings_have_no_problems() -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 API_KEY_VARIABLE = "CROSSDOCK_API_KEY"
 DEFAULT_SERVER = "127.0.0.1:50051"
-SANDBOX_OWNER = "sandbox"
 _EPILOG = (
     "The API key is read from the environment variable CROSSDOCK_API_KEY. Exit codes: 0 every row is shipped, "
     "1 some rows are not (results.csv says which and why), 2 wrong use, file or configuration, 3 the engine cannot be "
@@ -93,7 +92,7 @@ def _ship(file: Path, map_file: Path | None, encoding: str, settings: Settings) 
     from engine.cli.ship.channel import run_loop_factory
     from engine.cli.ship.columns import DEFAULT_MAPPING
     from engine.cli.ship.mapping import known_encoding, read_mapping
-    from engine.cli.ship.progress import Progress, locked
+    from engine.cli.ship.progress import SANDBOX_OWNER, Progress, locked
     from engine.cli.ship.run import Run, open_file
     from engine.cli.ship.screen import Screen
     from engine.clock import SystemClock

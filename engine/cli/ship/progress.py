@@ -2,7 +2,7 @@
 
 The file is no source of truth about orders, the engine is: every run sends every row again and the engine replays. It
 keeps what only the client knows (the request id of a retry) and stands in for answers when the engine cannot be asked.
-Entries name the engine they came from, so that a folder used with two engines never mixes them.
+Entries name the engine they came from: results of one engine are never overwritten by a run against another.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from engine.cli.ship.results import Result
 
 PROGRESS_NAME = ".progress.jsonl"
 LOCK_NAME = ".lock"
+SANDBOX_OWNER = "sandbox"
+"""The server's name in entries of runs with --sandbox, whose port is another one each time."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,9 +70,16 @@ class Progress:
 
     @classmethod
     def open(cls, folder: Path, server: str) -> Progress:
-        """Read what earlier runs wrote, rewrite it with one line per row, and append from there."""
+        """Read what earlier runs wrote, rewrite it with one line per row, and append from there.
+
+        Raises ShipError, with nothing written, when the folder holds orders of another engine and none of this one:
+        results.csv would lose their waybill numbers.
+        """
         path = folder / PROGRESS_NAME
         entries = {(entry.server, entry.key): entry for entry in _entries(path)}
+        owners = dict.fromkeys(entry.server for entry in entries.values() if entry.order_id)
+        if owners and server not in owners:
+            raise ShipError(_belongs_to(folder, list(owners)[-1]))
         draft = path.with_name(f"{PROGRESS_NAME}.part")
         encode = msgspec.json.Encoder().encode
         with draft.open("wb") as out:
@@ -120,6 +129,11 @@ class Progress:
     def _append(self, entry: Entry) -> None:
         self._known[entry.key] = entry
         self._file.write(self._encode(entry) + b"\n")
+
+
+def _belongs_to(folder: Path, owner: str) -> str:
+    whose, how = (owner, f"--server {owner}") if owner != SANDBOX_OWNER else ("a run with --sandbox", "--sandbox")
+    return f"--out {folder}: this folder holds results of {whose}; use another --out, or {how}"
 
 
 def _entries(path: Path) -> Iterator[Entry]:

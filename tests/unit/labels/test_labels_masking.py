@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,19 @@ def test_phone_hides_six_digits_or_all(prefix: str, digits: list[str], joint: st
         ("A座1203", "A座***"),
         ("8栋1203\u200b室", "8栋***室"),
         ("三单元四零二室", "***单元***室"),
+        ("十二号楼三单元一千零一室", "十二号楼***单元***室"),
+        ("5栋一万零二百室", "5栋***室"),
+        ("三单元贰仟零叁室", "***单元***室"),
+        ("十二号楼一千二百零一", "十二号楼***"),
+        ("8栋一千零一号房", "8栋***号房"),
+        ("样例大厦二十三层一二零三", "样例大厦***层***"),
+        ("样例大厦一千零三", "样例大厦***"),
+        ("５号楼２单元１２０３", "５号楼***单元***"),
+        ("１１栋１００１室", "１１栋***室"),
+        ("幸福小区１２－３－５０１", "幸福小区１２－***"),
+        ("西门万达广场", "西门万达广场"),
+        ("文三路一百二十三", "文三路一百二十三"),
+        ("雷山县西江千户苗寨8号", "雷山县西江千户苗寨8号"),
         ("幸福小区12-3-501", "幸福小区12-***"),
         ("样例大厦1203", "样例大厦***"),
         ("1250 S Figueroa St Apt 1402, 90015", "1250 S Figueroa St Apt ***, 90015"),
@@ -147,3 +161,27 @@ def test_room_number_is_gone_however_it_is_written(
 
     assert result.startswith(f"{street}{building}{kind}")
     assert not re.search(r"\d", result[len(f"{street}{building}{kind}") :])
+
+
+def _numeral(number: int) -> str:
+    """A number up to 99,999 as it is said: 10,203 is 一万零二百零三."""
+    digits = "零一二三四五六七八九"
+    said = "".join(
+        digits[figure] + unit if (figure := number // value % 10) else "零"
+        for value, unit in ((10_000, "万"), (1_000, "千"), (100, "百"), (10, "十"), (1, ""))
+    )
+    return re.sub("零+", "零", said).strip("零")
+
+
+@given(
+    st.sampled_from(["12号楼", "十二号楼三单元", "A座", "5栋甲单元"]),
+    st.integers(11, 99_999),
+    st.sampled_from([_numeral, lambda n: str(n).translate(str.maketrans("0123456789", "〇一二三四五六七八九"))]),
+    st.sampled_from(["室", "号室", " 室", ""]),
+)
+def test_room_number_in_numerals_is_gone(building: str, room: int, said: Callable[[int], str], suffix: str) -> None:
+    """A number up to 万, spelled out or digit by digit, leaves no numeral behind the building."""
+    result = mask_address(f"黄河路9号{building}{said(room)}{suffix}")
+
+    assert result.endswith("***" + suffix.strip())
+    assert not re.search("[〇零一二三四五六七八九十百千万]", result.rpartition("楼")[2])

@@ -43,6 +43,18 @@ def test_summary_for_people(orders: Path, tmp_path: Path, engine: RunningTwin) -
     assert all(word in done.stdout for word in ("BOOKED", "refused", "重量(kg)", "results.csv", "labels.zpl"))
 
 
+def test_results_of_another_engine_are_not_overwritten(orders: Path, tmp_path: Path, engine: RunningTwin) -> None:
+    """A run against another address is wrong use and writes nothing: results.csv would lose its waybill numbers."""
+    run(orders, "--server", engine.server, "--out", tmp_path / "out")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    elsewhere = run(orders, "--server", "127.0.0.1:9", "--out", tmp_path / "out")
+    sandbox = run(orders, "--sandbox", "--out", tmp_path / "out")
+
+    assert (elsewhere.exit_code, sandbox.exit_code) == (2, 2)
+    assert f"holds results of {engine.server}; use another --out, or --server {engine.server}" in elsewhere.stderr
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

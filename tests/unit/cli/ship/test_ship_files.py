@@ -29,9 +29,10 @@ def test_progress_outlives_a_kill(tmp_path: Path) -> None:
 
 
 def test_progress_of_another_engine_is_kept_apart(tmp_path: Path) -> None:
-    """A folder used with two engines shows neither the other's answers, and loses none."""
+    """What one engine refused is not shown as another's answer, and is not lost."""
+    refused = Result(2, "SO1", column="市", error="is unknown", remedy="give a city")
     first = Progress.open(tmp_path, "one")
-    first.answered("k1", "k1", Result(2, "SO1", "o1", "BOOKED"))
+    first.answered("k1", "k1", refused)
     first.close()
     second, third = Progress.open(tmp_path, "two"), Progress.open(tmp_path, "one")
     second.close()
