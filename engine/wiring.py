@@ -34,10 +34,14 @@ ANONYMOUS = "default"
 
 
 def accounts_of(settings: Settings, registry: Registry) -> dict[str, Account]:
-    """Enabled accounts by id. Raises ConfigError for settings their carriers do not know or miss."""
+    """All accounts by id, the enabled ones first. Raises ConfigError for settings their carriers do not know or miss.
+
+    One that is not enabled gets no new bookings, see `account_facts`. What it has booked must still be looked up,
+    cancelled, labelled and followed, and its pushes are taken.
+    """
     problems: list[str] = []
     accounts = {}
-    for configured in settings.account:
+    for configured in sorted(settings.account, key=lambda account: not account.enabled):
         carrier = registry.carriers.get(configured.carrier)
         if carrier is None:
             broken = next((p.problem for p in registry.plugins if p.name == configured.carrier and p.problem), "")
@@ -48,8 +52,7 @@ def accounts_of(settings: Settings, registry: Registry) -> dict[str, Account]:
             )
             continue
         problems += _setting_problems(configured, carrier.manifest)
-        if configured.enabled:
-            accounts[configured.id] = _account(configured, carrier.manifest)
+        accounts[configured.id] = _account(configured, carrier.manifest)
     if problems:
         raise ConfigError(problems)
     return accounts

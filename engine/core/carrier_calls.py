@@ -55,7 +55,8 @@ class CarrierCalls:
         """Void the confirmed booking; PERMANENT where the carrier has no call for it."""
         booking = loaded.order.booking
         assert booking is not None, "only a confirmed attempt is voided"
-        if "cancel" not in self._carriers[attempt.carrier].manifest.operations:
+        carrier = self._carriers.get(attempt.carrier)  # none: its plug-in is gone, which the call will say
+        if carrier is not None and "cancel" not in carrier.manifest.operations:
             return CarrierError(ErrorClass.PERMANENT, message="it offers no cancel call")
         item = Cancellation(
             reference=attempt.reference,

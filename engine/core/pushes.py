@@ -229,7 +229,10 @@ class Pushes:
 
     async def _settle(self, account: Account, loaded: LoadedOrder, found: Booked | Refused) -> None:
         ours = [a for a in loaded.attempts if a.account_id == account.account_id and a.reference == found.reference]
-        # A reference may serve again after an absence: an attempt in doubt comes before one that was settled.
+        # A reference may serve again after an absence: an attempt in doubt comes before one that was settled, and
+        # one that has booked leaves nothing to settle: the push is about its booking.
+        if any(a.state in (AttemptState.CONFIRMED, AttemptState.VOIDED) for a in ours):
+            return
         attempt = next((a for a in ours if a.state in IN_DOUBT), None) or next(
             (a for a in ours if a.state is AttemptState.ABSENT), None
         )

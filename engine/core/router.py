@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from crossdock_sdk import Lane, Manifest
+from crossdock_sdk.manifest import BookingFacts
 from engine.core.capacity import NOTHING, Capacity
 from engine.core.policy.booking import Candidate, CarrierFacts
 from engine.core.policy.records import OrderDraft
@@ -100,8 +101,10 @@ class Router:
         return self.consider(draft)
 
     def facts(self, carrier: str) -> CarrierFacts:
-        """What a carrier offers for recovery."""
-        manifest = self.manifests[carrier]
+        """What a carrier offers for recovery; nothing when its plug-in is gone, while orders of it are still open."""
+        manifest = self.manifests.get(carrier)
+        if manifest is None:
+            return CarrierFacts(BookingFacts(), can_find=False)
         return CarrierFacts(manifest.booking, "find" in manifest.operations)
 
     def service_name(self, candidate_carrier: str, service: str) -> str:

@@ -8,6 +8,7 @@ from engine.outbound.errors import (
     Ambiguous,
     FaultKind,
     LaneRefused,
+    NotConfigured,
     NotSent,
     OutboundError,
     PluginFault,
@@ -23,7 +24,7 @@ from engine.outbound.settings import LaneSettings
 
 __all__ = [
     "Ambiguous", "Answered", "FaultKind", "Lane", "LaneKey", "LaneObserver", "LaneRefused",
-    "LaneSettings", "LaneSnapshot", "NotSent", "NullObserver", "OperationClass", "Outbound",
-    "OutboundError", "Outcome", "PluginFault", "Priority", "RefusalReason", "TransportError",
-    "TransportFactory",
+    "LaneSettings", "LaneSnapshot", "NotConfigured", "NotSent", "NullObserver", "OperationClass",
+    "Outbound", "OutboundError", "Outcome", "PluginFault", "Priority", "RefusalReason",
+    "TransportError", "TransportFactory",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 OutboundError
     `side_effect` says it all: NONE = the carrier cannot have done anything, UNKNOWN = it may have.
+    NotConfigured
+        There is no such account any more, so nothing was sent.
     LaneRefused
         The lane sent nothing: rate, breaker, deadline, full queue, closing. Give it to the next
         candidate.
@@ -74,6 +76,12 @@ class OutboundError(Exception):
         twin.args = self.args
         twin.__cause__ = self.__cause__
         return twin
+
+
+class NotConfigured(OutboundError, LookupError):
+    """No account of that id, or no plug-in for its carrier. What was booked there waits for a person."""
+
+    side_effect = SideEffect.NONE
 
 
 class LaneRefused(OutboundError):

@@ -19,6 +19,7 @@ from engine.clock import Clock, SystemClock
 from engine.core.policy.batching import NEVER
 from engine.core.policy.rate import GcraState
 from engine.outbound.call import CarrierCaller
+from engine.outbound.errors import NotConfigured
 from engine.outbound.job import Answered
 from engine.outbound.lane import Lane
 from engine.outbound.observe import LaneKey, LaneObserver, LaneSnapshot, NullObserver
@@ -126,7 +127,7 @@ class Outbound:
     def lane(self, account_id: str, operation: str) -> Lane:
         """The lane an operation uses; built on first use.
 
-        Raises LookupError for an unknown account and ValueError for what its carrier does not
+        Raises NotConfigured for an unknown account and ValueError for what its carrier does not
         offer.
         """
         lane = self._by_operation.get((account_id, operation))
@@ -199,10 +200,10 @@ class Outbound:
     def _find(self, account_id: str, operation: str) -> Lane:
         account = self._accounts.get(account_id)
         if account is None:
-            raise LookupError(f"account {account_id!r} is not configured; add it to the accounts")
+            raise NotConfigured(f"account {account_id!r} is not configured; add it to the accounts")
         carrier = self._carriers.get(account.carrier)
         if carrier is None:
-            raise LookupError(
+            raise NotConfigured(
                 f"account {account_id!r} wants carrier {account.carrier!r}, which is not loaded; install its plug-in"
             )
         offered = [name for name in carrier.manifest.operations if name in CLASS_OF and name != "sign_in"]

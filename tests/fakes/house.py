@@ -141,6 +141,7 @@ class House:
         self.troubles: list[str] = []
         self.carriers = {m.code: FakeCarrier(m) for m in manifests}
         self.accounts = {f"{m.code}-1": Account(f"{m.code}-1", m.code, m.base_url) for m in manifests}
+        self.disabled: set[str] = set()  # accounts that a new engine gives no new bookings
         self.network.ledgers = {m.code: Ledger(m.code, m.booking.repeat) for m in manifests}
         self._rules = rules
         self._max_open = max_open
@@ -168,7 +169,11 @@ class House:
         self.capacity = Capacity(Tallies(self.caps), self.clock)
         await self.capacity.restore(self.store, longest_life_s=RULES.give_up_after_s)
         self.router = Router(
-            [AccountFacts(a, account.carrier, n) for n, (a, account) in enumerate(self.accounts.items())],
+            [
+                AccountFacts(a, account.carrier, n)
+                for n, (a, account) in enumerate(self.accounts.items())
+                if a not in self.disabled
+            ],
             {code: carrier.manifest for code, carrier in self.carriers.items()},
             self._rules,
             self.prices,

@@ -36,7 +36,9 @@ from engine.wiring import (
     accounts_of,
     proving_of,
     read_master_key,
+    shares_of,
     split_listen,
+    tallies_of,
     tenants_of,
 )
 from tests.fakes.carrier import FakeCarrier, Network, answer, manifest
@@ -94,11 +96,15 @@ def test_an_account_that_its_carrier_cannot_use_is_named(account: AccountSetting
     assert "s3cret" not in problem
 
 
-def test_an_account_that_is_switched_off_is_left_out() -> None:
-    """Of calls and of routing."""
-    settings = Settings(account=(replace(SOUND, enabled=False),))
+def test_an_account_that_is_switched_off_gets_no_new_bookings() -> None:
+    """It is out of routing, caps and shares; what it has booked before can still be asked about."""
+    off = replace(SOUND, id="alpha-0", enabled=False, daily_cap=5, share_percent=50)
+    settings = Settings(account=(off, SOUND))
 
-    assert (accounts_of(settings, REGISTRY), account_facts(settings, REGISTRY)) == ({}, [])
+    assert list(accounts_of(settings, REGISTRY)) == ["alpha-1", "alpha-0"]
+    assert [facts.account_id for facts in account_facts(settings, REGISTRY)] == ["alpha-1"]
+    assert tallies_of(settings).caps == {}
+    assert not shares_of(settings)
 
 
 def test_routing_learns_priority_and_tariff() -> None:

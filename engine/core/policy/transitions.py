@@ -124,18 +124,30 @@ def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
 
 
 def _surfaced(loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime) -> Step | None:
-    """A booking under an attempt that was settled as absent: kept if it is the only one, else told to a person."""
+    """A booking under an attempt that was settled as absent: kept if it is the only one, else told to a person, once.
+
+    Carriers repeat their pushes for days, so the attempt's cause remembers what was told.
+    """
     late = next((a for a in loaded.attempts if a.number == number and a.state is AttemptState.ABSENT), None)
-    if late is None:
+    if late is None or _is_its_own(loaded.order.booking, late, booked):
         return None
     if not any(a.state in MAY_HAVE_BOOKED for a in loaded.attempts):
         doubted_again = replace(late, state=AttemptState.UNKNOWN)
         attempts = tuple(doubted_again if a.number == number else a for a in loaded.attempts)
         return confirmed(LoadedOrder(loaded.order, attempts), number, booked, service_name, now)
     reason = f"{late.carrier} booked {booked.waybill_number} after all, beside another booking; void it in its console"
-    step = Step(replace(loaded.order, update_time=now))
-    told = event(step.order, EventKind.ORDER_NEEDS_REVIEW, now, reason=reason, carrier=late.carrier)
-    return replace(step, events=(told,))
+    if late.cause == reason:
+        return None
+    order = replace(loaded.order, update_time=now)
+    told = event(order, EventKind.ORDER_NEEDS_REVIEW, now, reason=reason, carrier=late.carrier)
+    return Step(order, (replace(late, cause=reason),), (told,))
+
+
+def _is_its_own(booking: BookingRecord | None, attempt: AttemptRecord, booked: Booked) -> bool:
+    """Whether what the carrier tells of is the booking that the order has, under whatever attempt."""
+    if booking is None or booking.account_id != attempt.account_id:
+        return False
+    return booked.waybill_number in (booking.waybill_number, *booking.sub_waybill_numbers)
 
 
 def rejected(loaded: LoadedOrder, number: int, error: CarrierError, now: datetime) -> Step | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from crossdock_sdk import Repeat
 from crossdock_sdk.manifest import BookingFacts
 from engine.core.orders import Created
-from engine.core.policy.records import AttemptState, LoadedOrder
+from engine.core.policy.records import AttemptRecord, AttemptState, LoadedOrder
 from tests.fakes.carrier import lost, manifest, silent
 from tests.fakes.house import House, house, states
+from tests.fakes.rows import attempt
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +52,16 @@ async def test_a_booking_voided_before_we_knew_of_it_is_made_anew(repeat: Repeat
     assert booked.order.booking is not None
     assert scene.network.live == [booked.order.booking.waybill_number]
     assert ledger.live[0].reference == booked.attempts[1].reference != booked.attempts[0].reference
+
+
+def test_attempts_stored_before_references_could_burn_are_still_read() -> None:
+    """They count as not burnt."""
+    known = msgspec.to_builtins(attempt(1, "alpha", AttemptState.ABSENT))
+    del known["burnt"]
+
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(known), type=AttemptRecord)
+
+    assert read == attempt(1, "alpha", AttemptState.ABSENT)
 
 
 async def _settled(scene: House, created: Created) -> LoadedOrder:

@@ -251,14 +251,14 @@ async def test_a_store_that_fails_is_reported_and_asked_again() -> None:
 
 async def test_a_defect_with_one_account_does_not_end_the_proving_of_others() -> None:
     """It is told, counts as no proof and is tried again later."""
-    async with house(ALPHA) as scene:
+    async with house(ALPHA, manifest("mute", ("book",))) as scene:
         told = Told()
-        async with proving(scene, told, "ghost-1") as proofs:
+        async with proving(scene, told, "mute-1") as proofs:
             await scene.pass_time(FIRST_S)
 
     assert set(proofs.times()) == {"alpha-1"}
-    assert sorted(told.calls) == ["alpha alpha-1 PROVED", "alpha ghost-1 the call broke"]
-    assert [error.startswith("account 'ghost-1' is not configured") for error in told.errors] == [True]
+    assert sorted(told.calls) == ["alpha alpha-1 PROVED", "alpha mute-1 the call broke"]
+    assert [error.startswith("carrier 'mute' does not offer 'quote'") for error in told.errors] == [True]
 
 
 def test_the_parcel_nobody_sends_is_a_sound_one() -> None:

@@ -281,9 +281,37 @@ def test_a_booking_that_surfaces_beside_another_is_told_to_a_person(other: Attem
     step = transitions.confirmed(rows, 1, BOOKED, "Standard", LATER)
 
     assert step is not None
-    assert (step.attempts, kinds(step)) == ((), [EventKind.ORDER_NEEDS_REVIEW])
+    assert kinds(step) == [EventKind.ORDER_NEEDS_REVIEW]
     assert "SF1" in step.events[0].reason
     assert step.order.state == rows.order.state
+    assert [(a.number, a.state) for a in step.attempts] == [(1, S.ABSENT)]
+
+
+def test_a_booking_beside_another_is_told_once() -> None:
+    """Its carrier may push about it for days; another one would be told too."""
+    rows = loaded(attempt(1, "alpha", S.ABSENT), attempt(2, "beta", S.CONFIRMED))
+    told = transitions.confirmed(rows, 1, BOOKED, "Standard", LATER)
+    assert told is not None
+    after = replace(rows, attempts=(told.attempts[0], rows.attempts[1]))
+
+    again = transitions.confirmed(after, 1, BOOKED, "Standard", LATER)
+    third = transitions.confirmed(after, 1, replace(BOOKED, waybill_number="SF9"), "Standard", LATER)
+
+    assert again is None
+    assert kinds(third) == [EventKind.ORDER_NEEDS_REVIEW]
+
+
+@pytest.mark.parametrize("number", ["W1", "W1-2"])
+def test_the_orders_own_booking_does_not_surface(number: str) -> None:
+    """Nobody is told to void the only parcel there is."""
+    rows = loaded(
+        attempt(1, "alpha", S.ABSENT),
+        attempt(2, "alpha", S.CONFIRMED),
+        state=OrderState.BOOKED,
+        booking=replace(booking(2), waybill_number="W1", sub_waybill_numbers=("W1-2",)),
+    )
+
+    assert transitions.confirmed(rows, 1, Booked("r1", number), "Standard", LATER) is None
 
 
 def test_only_a_booking_says_anything_about_a_call_under_way() -> None:
