@@ -102,28 +102,37 @@ class Steps:
         if isinstance(outcome, Booked):
             name = self._router.service_name(attempt.carrier, attempt.service)
             after = await self._commits.apply(
-                loaded, lambda rows: transitions.confirmed(rows, number, outcome, name, now)
+                loaded, lambda rows: transitions.confirmed(rows, number, outcome, name, now), answered=True
             )
         elif isinstance(outcome, CarrierError) and is_refusal(outcome):
-            after = await self._commits.apply(loaded, lambda rows: transitions.rejected(rows, number, outcome, now))
+            after = await self._commits.apply(
+                loaded, lambda rows: transitions.rejected(rows, number, outcome, now), answered=True
+            )
         elif isinstance(outcome, OutboundError) and outcome.side_effect is SideEffect.NONE:
             after = await self._commits.apply(
-                loaded, lambda rows: transitions.not_sent(rows, number, str(outcome), now)
+                loaded, lambda rows: transitions.not_sent(rows, number, str(outcome), now), answered=True
             )
         else:
             return await self._doubt(loaded, attempt, str(outcome), error=outcome)
         crash_point("outcome_committed")
         return after
 
-    async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime) -> LoadedOrder:
-        """Apply what a look-up or a push found out about an attempt in doubt. `asked`: when it was asked."""
+    async def resolve(
+        self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime, *, answered: bool = False
+    ) -> LoadedOrder:
+        """Apply what a look-up or a push found out about an attempt in doubt. `asked`: when it was asked.
+
+        answered: see `Commits.apply`. Not for a push: unacknowledged, the carrier sends it again.
+        """
         # A wall clock that was set forward meanwhile has not given the carrier's search that much longer to settle.
         asked -= timedelta(seconds=self._clock.stepped_s(policy.unknown_since(attempt)))
         proved = policy.absence_is_proof(attempt, self._router.facts(attempt.carrier), asked)
         name = self._router.service_name(attempt.carrier, attempt.service)
         now = self._clock.now()
         return await self._commits.apply(
-            loaded, lambda rows: transitions.resolved(rows, attempt.number, found, name, proved, now)
+            loaded,
+            lambda rows: transitions.resolved(rows, attempt.number, found, name, proved, now),
+            answered=answered,
         )
 
     async def _try(self, loaded: LoadedOrder, move: policy.Try, ends: float, now: datetime) -> LoadedOrder:
@@ -157,7 +166,9 @@ class Steps:
         now = self._clock.now()
         carrier_error = error if isinstance(error, CarrierError) else None
         after = await self._commits.apply(
-            loaded, lambda rows: transitions.doubted(rows, attempt.number, cause, now, carrier_error)
+            loaded,
+            lambda rows: transitions.doubted(rows, attempt.number, cause, now, carrier_error),
+            answered=error is not None,
         )
         crash_point("outcome_unknown_committed")
         return after
@@ -170,7 +181,7 @@ class Steps:
             pause_s = min(max(found.wait_s, least_s), longest_s)
             return await self._wait(loaded, now + timedelta(seconds=pause_s), now)
         crash_point("lookup_answered")
-        return await self.resolve(loaded, attempt, found, now), True
+        return await self.resolve(loaded, attempt, found, now, answered=True), True
 
     async def _void(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> Outcome:
         order = loaded.order
@@ -183,10 +194,12 @@ class Steps:
         if isinstance(outcome, Cancelled):
             local = outcome.local_only
             return await self._commits.apply(
-                loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now)
+                loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now), answered=True
             ), True
         if isinstance(outcome, CarrierError) and is_final(outcome):
-            return await self._commits.apply(loaded, lambda rows: transitions.cancel_refused(rows, outcome, now)), True
+            return await self._commits.apply(
+                loaded, lambda rows: transitions.cancel_refused(rows, outcome, now), answered=True
+            ), True
         due, needs_person = policy.next_cancel(order, self._rules, now)
         why = outcome if needs_person else None
         waiting = await self._commits.apply(loaded, lambda rows: transitions.cancel_retried(rows, due, now, why))
