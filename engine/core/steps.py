@@ -31,6 +31,8 @@ INLINE_WAIT_S = 1.0
 """Shorter waits are slept by the worker; longer ones are left to `reconcile`."""
 LOOK_UP_AGAIN_S = (0.5, 5.0)
 """Least and longest pause before a look-up that its lane refused is tried again; so late may a person be called."""
+LEAVE_S = 2.0
+"""The least such pause while nobody waits for the order: long enough that it gives its place in `reconcile` back."""
 
 
 class Steps:
@@ -57,8 +59,8 @@ class Steps:
         self._observer = observer
         self._standings = standings
 
-    async def next(self, loaded: LoadedOrder, ends: float) -> Outcome:
-        """One move carried out. `ends`: monotonic deadline of whoever waits for the order."""
+    async def next(self, loaded: LoadedOrder, ends: float, *, is_awaited: bool) -> Outcome:
+        """One move carried out. `ends`: monotonic deadline of whoever waits, or waited, for the order."""
         now = self._clock.now()
         candidates = self._candidates(loaded)
         standing = self._standing(loaded, candidates, ends)
@@ -72,7 +74,7 @@ class Steps:
                 cause = "the engine stopped before the carrier's answer was durable"
                 return await self._doubt(loaded, attempt, cause), True
             case policy.LookUp(attempt):
-                return await self._look_up(loaded, attempt, now)
+                return await self._look_up(loaded, attempt, now, is_awaited)
             case policy.Void(attempt):
                 return await self._void(loaded, attempt, now)
             case policy.Wait(until):
@@ -173,12 +175,12 @@ class Steps:
         crash_point("outcome_unknown_committed")
         return after
 
-    async def _look_up(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> Outcome:
-        found = await self._calls.find(loaded, attempt)
+    async def _look_up(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, is_awaited: bool) -> Outcome:
+        found = await self._calls.find(loaded, attempt, is_awaited=is_awaited)
         if isinstance(found, LaneRefused):
             # Nobody was asked, so nothing was learned, and the pauses between look-ups do not grow by it.
             now, (least_s, longest_s) = self._clock.now(), LOOK_UP_AGAIN_S
-            pause_s = min(max(found.wait_s, least_s), longest_s)
+            pause_s = min(max(found.wait_s, least_s if is_awaited else LEAVE_S), longest_s)
             return await self._wait(loaded, now + timedelta(seconds=pause_s), now)
         crash_point("lookup_answered")
         return await self.resolve(loaded, attempt, found, now, answered=True), True
