@@ -155,7 +155,8 @@ class Booker:
                 loaded = await self._steps.send(loaded, fresh, others, self._active[order_id])
             goes_on = not policy.rests(loaded.order)
             while goes_on:
-                loaded, goes_on = await self._steps.next(loaded, self._active[order_id])
+                ends, is_awaited = self._active[order_id], order_id in self._waiters
+                loaded, goes_on = await self._steps.next(loaded, ends, is_awaited=is_awaited)
         except Exception as error:  # the last line of one order's worker: the others must go on
             self._observer.worker_failed(order_id, error)
             await self.commits.postpone(loaded)

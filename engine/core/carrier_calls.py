@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Mapping
 
 from crossdock_sdk import Booking, Cancellation, Carrier, CarrierError, ErrorClass, SideEffect
 from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S, ask
 from engine.core.policy import booking as policy
+from engine.core.policy.batching import NEVER
 from engine.core.policy.diversion import share_of_deadline_s
 from engine.core.policy.records import AttemptRecord, LoadedOrder
-from engine.outbound import Priority
+from engine.outbound import LaneRefused, Priority, RefusalReason
 from engine.outbound.outbound import Outbound
+
+LOOK_UP_TURN_S = 1.0
+"""How long a look-up waits for its turn when nobody waits for its order: meanwhile it holds a place that an order of
+another carrier could have.
+"""
+MOST_LOOK_UPS = 64
+"""Look-ups that nobody waits for, under way or waiting at one account: how long they take is not known beforehand."""
 
 
 class CarrierCalls:
@@ -21,6 +30,7 @@ class CarrierCalls:
         self._outbound = outbound
         self._carriers = carriers
         self._clock = clock
+        self._look_ups: Counter[str] = Counter()  # those nobody waits for, by account
 
     def book(self, loaded: LoadedOrder, attempt: AttemptRecord, others: int, ends: float) -> Awaitable[object]:
         """Book it. `ends`: monotonic deadline of whoever waits. others: see `Steps.send`."""
@@ -40,15 +50,31 @@ class CarrierCalls:
             is_retry=attempt.account_id in policy.asked(loaded.attempts),
         )
 
-    def find(self, loaded: LoadedOrder, attempt: AttemptRecord) -> Awaitable[object]:
-        """Look for a booking under the attempt's reference."""
+    async def find(self, loaded: LoadedOrder, attempt: AttemptRecord, *, is_awaited: bool) -> object:
+        """Look for a booking under the attempt's reference. is_awaited: whether anybody waits for the order."""
+        account_id, tenant = attempt.account_id, loaded.order.tenant
+        if is_awaited:
+            return await self._find(account_id, attempt.reference, tenant, BACKGROUND_DEADLINE_S)
+        if self._look_ups[account_id] >= MOST_LOOK_UPS:
+            return LaneRefused(RefusalReason.QUEUE_FULL, NEVER, lane=account_id)
+        wait_s = self._outbound.wait_s(account_id, "find", priority=Priority.BOOK, tenant=tenant)
+        if LOOK_UP_TURN_S < wait_s < NEVER:  # the lane says best itself why it takes nothing at all
+            return LaneRefused(RefusalReason.QUEUE_FULL, wait_s, lane=account_id)
+        self._look_ups[account_id] += 1
+        try:
+            return await self._find(account_id, attempt.reference, tenant, LOOK_UP_TURN_S)
+        finally:
+            self._look_ups[account_id] -= 1
+
+    def _find(self, account_id: str, reference: str, tenant: str, turn_s: float) -> Awaitable[object]:
         return ask(
             self._outbound,
-            attempt.account_id,
+            account_id,
             "find",
-            attempt.reference,
+            reference,
             priority=Priority.BOOK,
-            tenant=loaded.order.tenant,
+            tenant=tenant,
+            start_within_s=turn_s,
         )
 
     async def cancel(self, loaded: LoadedOrder, attempt: AttemptRecord) -> object:

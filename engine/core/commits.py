@@ -3,6 +3,7 @@
 Rules of this file
 - An outcome is durable before anybody hears of it.
 - Every change is a function of the rows as they are now, applied again when somebody else wrote in between.
+- What a carrier has answered is not thrown away because the store cannot write now: it may never be told again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SAFETY_S = 120.0
 """How far ahead an order in work is due again, should its worker vanish."""
 WORKER_RETRY_S = 10.0
 """Pause before an order whose worker died is taken up again: a defect must not become a busy loop."""
+KEEP_AGAIN_S = (0.1, 5.0)
+"""First and longest pause before a carrier's answer is offered to a failing store again; each is twice the last."""
 
 Outcome: TypeAlias = tuple[LoadedOrder, bool]
 """The rows after a move, and whether the worker goes on."""
@@ -46,7 +49,9 @@ class BookingObserver(Protocol):
         """An order reached a state in which nothing more happens by itself."""
 
     def worker_failed(self, order_id: str, error: BaseException) -> None:
-        """A worker died of a defect or of the store; reconcile takes the order up again."""
+        """A worker died of a defect or of the store, and reconcile takes the order up again; or the store would not
+        take a carrier's answer, and it is offered again.
+        """
 
 
 class Commits:
@@ -69,25 +74,40 @@ class Commits:
         self._observer = observer
         self._epoch = epoch
 
-    async def apply(self, loaded: LoadedOrder, make: Callable[[LoadedOrder], Step | None]) -> LoadedOrder:
-        """Commit what `make` says about the rows as they are; returns them as they are afterwards."""
-        again = False
+    async def apply(
+        self, loaded: LoadedOrder, make: Callable[[LoadedOrder], Step | None], *, answered: bool = False
+    ) -> LoadedOrder:
+        """Commit what `make` says about the rows as they are; returns them as they are afterwards.
+
+        answered: it says what a carrier answered, which is offered to a store that fails until it takes it, or until
+        this task is cancelled, as all are before the store is closed.
+        """
+        again, (pause_s, longest_s) = False, KEEP_AGAIN_S
         while True:
             step = make(loaded)
             if step is None:
                 return loaded
-            beside = await self._tracks.beside(loaded, step, again=again)
             try:
-                # The rows belong to this engine from here on, whoever left them.
-                held = replace(step.order, lease_epoch=self._epoch)
-                change = Change(held, step.attempts, step.events, beside.opened, beside.tracks)
-                order = await self._store.commit(change)
-            except Stale:
-                again = True
-                fresh = await self._store.get_order(loaded.order.tenant, loaded.order.order_id)
-                if fresh is None or fresh.order.lease_epoch > self._epoch:
-                    raise  # another engine holds the order now; it is theirs to finish
-                loaded = fresh
+                beside = await self._tracks.beside(loaded, step, again=again)
+                try:
+                    # The rows belong to this engine from here on, whoever left them.
+                    held = replace(step.order, lease_epoch=self._epoch)
+                    change = Change(held, step.attempts, step.events, beside.opened, beside.tracks)
+                    order = await self._store.commit(change)
+                except Stale:
+                    again = True
+                    fresh = await self._store.get_order(loaded.order.tenant, loaded.order.order_id)
+                    if fresh is None or fresh.order.lease_epoch > self._epoch:
+                        raise  # another engine holds the order now; it is theirs to finish
+                    loaded = fresh
+                    continue
+            except StoreError as error:
+                if not answered or isinstance(error, Stale):
+                    raise
+                if pause_s == KEEP_AGAIN_S[0]:
+                    self._observer.worker_failed(loaded.order.order_id, error)
+                await self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, longest_s)
                 continue
             attempts = {a.number: a for a in loaded.attempts} | {a.number: a for a in step.attempts}
             after = LoadedOrder(order, tuple([attempts[n] for n in sorted(attempts)]))

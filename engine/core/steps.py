@@ -31,6 +31,8 @@ INLINE_WAIT_S = 1.0
 """Shorter waits are slept by the worker; longer ones are left to `reconcile`."""
 LOOK_UP_AGAIN_S = (0.5, 5.0)
 """Least and longest pause before a look-up that its lane refused is tried again; so late may a person be called."""
+LEAVE_S = 2.0
+"""The least such pause while nobody waits for the order: long enough that it gives its place in `reconcile` back."""
 
 
 class Steps:
@@ -57,8 +59,8 @@ class Steps:
         self._observer = observer
         self._standings = standings
 
-    async def next(self, loaded: LoadedOrder, ends: float) -> Outcome:
-        """One move carried out. `ends`: monotonic deadline of whoever waits for the order."""
+    async def next(self, loaded: LoadedOrder, ends: float, *, is_awaited: bool) -> Outcome:
+        """One move carried out. `ends`: monotonic deadline of whoever waits, or waited, for the order."""
         now = self._clock.now()
         candidates = self._candidates(loaded)
         standing = self._standing(loaded, candidates, ends)
@@ -72,7 +74,7 @@ class Steps:
                 cause = "the engine stopped before the carrier's answer was durable"
                 return await self._doubt(loaded, attempt, cause), True
             case policy.LookUp(attempt):
-                return await self._look_up(loaded, attempt, now)
+                return await self._look_up(loaded, attempt, now, is_awaited)
             case policy.Void(attempt):
                 return await self._void(loaded, attempt, now)
             case policy.Wait(until):
@@ -102,28 +104,37 @@ class Steps:
         if isinstance(outcome, Booked):
             name = self._router.service_name(attempt.carrier, attempt.service)
             after = await self._commits.apply(
-                loaded, lambda rows: transitions.confirmed(rows, number, outcome, name, now)
+                loaded, lambda rows: transitions.confirmed(rows, number, outcome, name, now), answered=True
             )
         elif isinstance(outcome, CarrierError) and is_refusal(outcome):
-            after = await self._commits.apply(loaded, lambda rows: transitions.rejected(rows, number, outcome, now))
+            after = await self._commits.apply(
+                loaded, lambda rows: transitions.rejected(rows, number, outcome, now), answered=True
+            )
         elif isinstance(outcome, OutboundError) and outcome.side_effect is SideEffect.NONE:
             after = await self._commits.apply(
-                loaded, lambda rows: transitions.not_sent(rows, number, str(outcome), now)
+                loaded, lambda rows: transitions.not_sent(rows, number, str(outcome), now), answered=True
             )
         else:
             return await self._doubt(loaded, attempt, str(outcome), error=outcome)
         crash_point("outcome_committed")
         return after
 
-    async def resolve(self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime) -> LoadedOrder:
-        """Apply what a look-up or a push found out about an attempt in doubt. `asked`: when it was asked."""
+    async def resolve(
+        self, loaded: LoadedOrder, attempt: AttemptRecord, found: object, asked: datetime, *, answered: bool = False
+    ) -> LoadedOrder:
+        """Apply what a look-up or a push found out about an attempt in doubt. `asked`: when it was asked.
+
+        answered: see `Commits.apply`. Not for a push: unacknowledged, the carrier sends it again.
+        """
         # A wall clock that was set forward meanwhile has not given the carrier's search that much longer to settle.
         asked -= timedelta(seconds=self._clock.stepped_s(policy.unknown_since(attempt)))
         proved = policy.absence_is_proof(attempt, self._router.facts(attempt.carrier), asked)
         name = self._router.service_name(attempt.carrier, attempt.service)
         now = self._clock.now()
         return await self._commits.apply(
-            loaded, lambda rows: transitions.resolved(rows, attempt.number, found, name, proved, now)
+            loaded,
+            lambda rows: transitions.resolved(rows, attempt.number, found, name, proved, now),
+            answered=answered,
         )
 
     async def _try(self, loaded: LoadedOrder, move: policy.Try, ends: float, now: datetime) -> LoadedOrder:
@@ -157,20 +168,22 @@ class Steps:
         now = self._clock.now()
         carrier_error = error if isinstance(error, CarrierError) else None
         after = await self._commits.apply(
-            loaded, lambda rows: transitions.doubted(rows, attempt.number, cause, now, carrier_error)
+            loaded,
+            lambda rows: transitions.doubted(rows, attempt.number, cause, now, carrier_error),
+            answered=error is not None,
         )
         crash_point("outcome_unknown_committed")
         return after
 
-    async def _look_up(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> Outcome:
-        found = await self._calls.find(loaded, attempt)
+    async def _look_up(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime, is_awaited: bool) -> Outcome:
+        found = await self._calls.find(loaded, attempt, is_awaited=is_awaited)
         if isinstance(found, LaneRefused):
             # Nobody was asked, so nothing was learned, and the pauses between look-ups do not grow by it.
             now, (least_s, longest_s) = self._clock.now(), LOOK_UP_AGAIN_S
-            pause_s = min(max(found.wait_s, least_s), longest_s)
+            pause_s = min(max(found.wait_s, least_s if is_awaited else LEAVE_S), longest_s)
             return await self._wait(loaded, now + timedelta(seconds=pause_s), now)
         crash_point("lookup_answered")
-        return await self.resolve(loaded, attempt, found, now), True
+        return await self.resolve(loaded, attempt, found, now, answered=True), True
 
     async def _void(self, loaded: LoadedOrder, attempt: AttemptRecord, now: datetime) -> Outcome:
         order = loaded.order
@@ -183,10 +196,12 @@ class Steps:
         if isinstance(outcome, Cancelled):
             local = outcome.local_only
             return await self._commits.apply(
-                loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now)
+                loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now), answered=True
             ), True
         if isinstance(outcome, CarrierError) and is_final(outcome):
-            return await self._commits.apply(loaded, lambda rows: transitions.cancel_refused(rows, outcome, now)), True
+            return await self._commits.apply(
+                loaded, lambda rows: transitions.cancel_refused(rows, outcome, now), answered=True
+            ), True
         due, needs_person = policy.next_cancel(order, self._rules, now)
         why = outcome if needs_person else None
         waiting = await self._commits.apply(loaded, lambda rows: transitions.cancel_retried(rows, due, now, why))

@@ -12,7 +12,7 @@ from engine.core.commits import WORKER_RETRY_S
 from engine.core.errors import OrderNotCancellable, OrderNotFound
 from engine.core.policy.records import EventKind, LoadedOrder, OrderState, RoutingWish
 from engine.core.policy.transitions import Step
-from engine.store.port import Change, Stale, StoreError
+from engine.store.port import Change, Stale
 from tests.fakes.carrier import Act, answer, lost, manifest, refuse, silent
 from tests.fakes.house import RULES, TENANT, House, house, states
 
@@ -292,32 +292,3 @@ async def test_a_worker_that_dies_is_reported_and_its_order_taken_up_later(monke
 
     assert 1 <= failed <= 5
     assert (after.order.state, states(after)) == (OrderState.BOOKED, ["alpha CONFIRMED"])
-
-
-async def test_a_store_that_fails_once_loses_no_booking() -> None:
-    """The answer could not be written down: the rows still say INTENT, and the look-up finds the booking."""
-    async with house(ALPHA) as scene:
-        scene.network.hold("alpha", "book")
-        creating = asyncio.ensure_future(scene.create())
-        await scene.pass_time(0.0)
-        fail_once(scene)
-        scene.network.release()
-        created = await scene.run(creating)
-        scene.reconcile()
-        await scene.pass_time(130.0)
-        after = await scene.get(created)
-
-    assert scene.heard.failed == ["StoreError"]
-    assert (after.order.state, states(after)) == (OrderState.BOOKED, ["alpha CONFIRMED"])
-    assert scene.network.count("alpha", "book") == 1
-
-
-def fail_once(scene: House) -> None:
-    """The next commit fails as a full disk does."""
-    commit = scene.store.commit
-
-    async def failing(change: Change) -> None:
-        scene.store.commit = commit  # type: ignore[method-assign]
-        raise StoreError("the disk is full: free some space")
-
-    scene.store.commit = failing  # type: ignore[method-assign, assignment]

@@ -82,14 +82,15 @@ async def test_every_piece_is_followed() -> None:
 async def test_nothing_comes_between_a_booking_and_its_track() -> None:
     """Both are one write: when it fails there is neither, and the worker that books it again follows it."""
     async with house(ALPHA) as scene:
-        scene.store.commit_faults.append(StoreError("the disk is full"))
-        created = await scene.create()
+        scene.store.commit_faults.extend(StoreError("the disk is full") for _ in range(100))
+        created = await scene.create(deadline_s=1.0)
         order_id = created.order.order.order_id
         unbooked = (await scene.get(created)).order.booking
         unopened = await scene.store.track_of_order(TENANT, order_id)
+        scene.store.commit_faults.clear()
         await restart(scene)
         scene.reconcile()
-        await scene.pass_time(10.0)
+        await scene.pass_time(130.0)
         found = await of_order(scene, created)
         booked = (await scene.get(created)).order.booking
 
