@@ -12,7 +12,7 @@ from engine.core.policy import booking as policy
 from engine.core.policy.batching import NEVER
 from engine.core.policy.diversion import share_of_deadline_s
 from engine.core.policy.records import AttemptRecord, LoadedOrder
-from engine.outbound import LaneRefused, Priority, RefusalReason
+from engine.outbound import LaneRefused, NotConfigured, Priority, RefusalReason
 from engine.outbound.outbound import Outbound
 
 LOOK_UP_TURN_S = 1.0
@@ -57,7 +57,10 @@ class CarrierCalls:
             return await self._find(account_id, attempt.reference, tenant, BACKGROUND_DEADLINE_S)
         if self._look_ups[account_id] >= MOST_LOOK_UPS:
             return LaneRefused(RefusalReason.QUEUE_FULL, NEVER, lane=account_id)
-        wait_s = self._outbound.wait_s(account_id, "find", priority=Priority.BOOK, tenant=tenant)
+        try:
+            wait_s = self._outbound.wait_s(account_id, "find", priority=Priority.BOOK, tenant=tenant)
+        except NotConfigured as error:
+            return error.with_traceback(None)
         if LOOK_UP_TURN_S < wait_s < NEVER:  # the lane says best itself why it takes nothing at all
             return LaneRefused(RefusalReason.QUEUE_FULL, wait_s, lane=account_id)
         self._look_ups[account_id] += 1

@@ -308,7 +308,7 @@ def test_the_orders_own_booking_does_not_surface(number: str) -> None:
         attempt(1, "alpha", S.ABSENT),
         attempt(2, "alpha", S.CONFIRMED),
         state=OrderState.BOOKED,
-        booking=replace(booking(2), waybill_number="W1", sub_waybill_numbers=("W1-2",)),
+        booking=replace(booking(), waybill_number="W1", sub_waybill_numbers=("W1-2",)),
     )
 
     assert transitions.confirmed(rows, 1, Booked("r1", number), "Standard", LATER) is None
