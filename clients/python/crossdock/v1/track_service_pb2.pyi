@@ -33,9 +33,11 @@ class TrackKey(_message.Message):
     WAYBILL_NUMBER_FIELD_NUMBER: _builtins.int
     PHONE_TAIL_FIELD_NUMBER: _builtins.int
     carrier: _builtins.str
-    """Carrier code; empty when `order_id` of the request names the parcel."""
+    """Carrier code of a configured account, such as `sf`."""
     waybill_number: _builtins.str
-    """Waybill number."""
+    """Waybill number: letters, digits and `-_/.` after a letter or digit, in half or full width. Blanks around it do not
+    count, nor does its case.
+    """
     phone_tail: _builtins.str
     """Last four digits of the sender's or recipient's phone, where the carrier wants it; known for our own bookings."""
     def __init__(
