@@ -107,7 +107,10 @@ class OrderServiceServicer:
     def BatchCreateOrders(self, request, context):
         """Creates up to 500 orders in one call; each item has its own order or status.
 
-        Returns the same statuses per item as CreateOrder; one bad item never fails the others.
+        Returns the same statuses per item as CreateOrder; one bad item never fails the others. A request of any call may
+        have 8 MiB, 16 KiB an order here; a larger one ends with RESOURCE_EXHAUSTED without details and is never taken, so
+        waiting does not help: send fewer orders a call, or StreamCreateOrders. An answer may have 16 MiB; some gRPC
+        libraries take no more than 4 MiB unless they are told to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
