@@ -143,7 +143,8 @@ class OrderServiceServicer:
         """Cancels an order, also while it is being booked; cancelling twice is one cancel.
 
         Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
-        while it is being found out whether a carrier booked it, the cancel then follows by itself.
+        while it is being found out whether a carrier booked it, the cancel then follows by itself. The parcels of a
+        CANCELLED order stand in TRACK_STATUS_CANCELLED, told to watchers, and are followed no more.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
         the order needs review.
         """

@@ -273,6 +273,8 @@ class Freshness(_message.Message):
         """The carrier told us."""
         SOURCE_POLL: Freshness._Source.ValueType  # 2
         """We asked the carrier."""
+        SOURCE_ENGINE: Freshness._Source.ValueType  # 3
+        """Nobody told us: the engine did it, as when it cancelled the parcel's order."""
 
     class Source(_Source, metaclass=_SourceEnumTypeWrapper):
         """Where the newest knowledge came from. Values may be added."""
@@ -283,6 +285,8 @@ class Freshness(_message.Message):
     """The carrier told us."""
     SOURCE_POLL: Freshness.Source.ValueType  # 2
     """We asked the carrier."""
+    SOURCE_ENGINE: Freshness.Source.ValueType  # 3
+    """Nobody told us: the engine did it, as when it cancelled the parcel's order."""
 
     OBSERVED_TIME_FIELD_NUMBER: _builtins.int
     CARRIER_EVENT_TIME_FIELD_NUMBER: _builtins.int
