@@ -67,7 +67,8 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
             return _status(code_pb2.NOT_FOUND, error, "ORDER_NOT_FOUND", {"orderId": error.key}, details)
         case errors.TrackNotFound():
             details = _resource(error.key, "Track")
-            return _status(code_pb2.NOT_FOUND, error, "TRACK_NOT_FOUND", {"waybillNumber": error.key}, details)
+            blamed = [_blamed(error)] if error.field else []
+            return _status(code_pb2.NOT_FOUND, error, "TRACK_NOT_FOUND", {"waybillNumber": error.key}, details, *blamed)
         case errors.PushNotGenuine():
             return _status(code_pb2.PERMISSION_DENIED, error, "PUSH_REFUSED", {"account": error.account_id})
         case errors.OrderNotBooked():
@@ -163,11 +164,16 @@ def _no_carrier(error: errors.NoEligibleCarrier) -> status_pb2.Status:
         )
     details: list[Message] = [failure]
     if error.field:
-        bad = error_details_pb2.BadRequest()
-        bad.field_violations.add(field=f"order.{error.field}", description=f"{error.problem}; {error.remedy}")
-        details.append(bad)
+        details.append(_blamed(error, "order."))
     facts = {"candidates": str(len(error.considered))}
     return _status(code_pb2.FAILED_PRECONDITION, error, "NO_ELIGIBLE_CARRIER", facts, *details)
+
+
+def _blamed(error: errors.NoEligibleCarrier | errors.TrackNotFound, prefix: str = "") -> error_details_pb2.BadRequest:
+    """The field that stands in the way."""
+    bad = error_details_pb2.BadRequest()
+    bad.field_violations.add(field=f"{prefix}{error.field}", description=f"{error.problem}; {error.remedy}")
+    return bad
 
 
 def _not_cancellable(error: errors.OrderNotCancellable) -> status_pb2.Status:

@@ -31,8 +31,13 @@ from engine.api.tracks import TrackServicer
 from engine.config import ServerSettings
 from engine.log import logger
 
-LARGEST_REQUEST = 1024 * 1024
-LARGEST_ANSWER = 10 * 1024 * 1024
+LARGEST_REQUEST = 8 * 1024 * 1024
+"""A batch of 500 orders of 16 KiB each. gRPC holds a request whole before anything of ours sees it, so this times the
+calls that may be under way is what senders could make it hold, if all of them sent so much."""
+
+LARGEST_ANSWER = 16 * 1024 * 1024
+"""What was asked for comes back with what became of it: the answer to the largest batch is larger than the batch."""
+
 CALL_HEADROOM = 64
 """Calls above the limit that still get a proper RESOURCE_EXHAUSTED instead of a full queue."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import grpc
 
@@ -11,15 +11,21 @@ from crossdock.v1 import track_service_pb2, track_service_pb2_grpc
 from crossdock_sdk import Manifest, PushRequest
 from engine.api import validation
 from engine.api.convert.tracks import MILESTONES_READ, STATUSES_READ, Answers, write_guess, write_news
+from engine.api.errors import RequestInvalid
 from engine.api.gate import Caller, current, status_or_defect
 from engine.api.watching import SLOW_READER_S, tell
+from engine.core.policy.fields import FieldViolation
 from engine.core.policy.recognition import normalise, recognise
 from engine.core.policy.track_records import LoadedTrack
+from engine.core.policy.validation import check_waybill_number
 from engine.core.pushes import Pushes
 from engine.core.tracks import TrackKey, Tracks
 from engine.core.watch import Checkpoint, TrackFilter, Watch
 
 pb = track_service_pb2
+
+MOST_ITEMS = 500
+"""As the contract says of every list here, whose items are checked one by one: a bad one must not fail the others."""
 
 
 class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
@@ -43,12 +49,12 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
 
     async def GetTrack(self, request: pb.GetTrackRequest, context: object) -> pb.GetTrackResponse:
         """One parcel."""
-        validation.check(request)
         return self._answers.about(await self._get(request, current.get()))
 
     async def BatchGetTracks(self, request: pb.BatchGetTracksRequest, context: object) -> pb.BatchGetTracksResponse:
         """Item or status each; equal questions meet in the lane."""
-        validation.check(request)
+        if not 1 <= len(request.requests) <= MOST_ITEMS:
+            validation.check(request)
         caller = current.get()
         return pb.BatchGetTracksResponse(
             results=await self._all([self._get(each, caller) for each in request.requests])
@@ -56,18 +62,18 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
 
     async def SubscribeTracks(self, request: pb.SubscribeTracksRequest, context: object) -> pb.SubscribeTracksResponse:
         """Follow numbers booked elsewhere."""
-        validation.check(request)
-        tenant = current.get().tenant
-        following = [self._tracks.follow(tenant, _key(key)) for key in request.keys]
+        if not 1 <= len(request.keys) <= MOST_ITEMS:
+            validation.check(request)
+        following = [self._of_key(self._tracks.follow, key) for key in request.keys]
         return pb.SubscribeTracksResponse(results=await self._all(following))
 
     async def UnsubscribeTracks(
         self, request: pb.UnsubscribeTracksRequest, context: object
     ) -> pb.UnsubscribeTracksResponse:
         """Follow them no more."""
-        validation.check(request)
-        tenant = current.get().tenant
-        ending = [self._tracks.unfollow(tenant, _key(key)) for key in request.keys]
+        if not 1 <= len(request.keys) <= MOST_ITEMS:
+            validation.check(request)
+        ending = [self._of_key(self._tracks.unfollow, key) for key in request.keys]
         return pb.UnsubscribeTracksResponse(results=await self._all(ending))
 
     async def WatchTracks(  # type: ignore[override]  # answers with context.write, which grpc.aio allows too
@@ -114,6 +120,7 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
         return pb.IngestPushResponse(status=answer.status, headers=dict(answer.headers), body=answer.body)
 
     async def _get(self, request: pb.GetTrackRequest, caller: Caller) -> LoadedTrack:
+        validation.check(request)
         max_age_s = request.max_age.ToMicroseconds() / 1e6 if request.HasField("max_age") else None
         if request.WhichOneof("parcel") == "order_id":
             return await self._tracks.of_order(
@@ -122,6 +129,11 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
         return await self._tracks.get(
             caller.tenant, _key(request.key), max_age_s=max_age_s, deadline_s=caller.deadline_s
         )
+
+    async def _of_key(self, act: Callable[[str, TrackKey], Awaitable[LoadedTrack]], key: pb.TrackKey) -> LoadedTrack:
+        """One item of a list of keys, which is checked by itself."""
+        validation.check(key, prefix="key.")
+        return await act(current.get().tenant, _key(key))
 
     async def _all(self, questions: Sequence[Awaitable[LoadedTrack]]) -> list[pb.TrackResult]:
         return await asyncio.gather(*[self._result(question) for question in questions])
@@ -134,4 +146,10 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
 
 
 def _key(key: pb.TrackKey) -> TrackKey:
+    """The key a parcel is known by. Raises RequestInvalid for what can be nobody's."""
+    found = list(check_waybill_number(key.waybill_number, "key.waybill_number"))
+    if not key.carrier:
+        found.append(FieldViolation("key.carrier", "is empty", "give the carrier's code, such as sf"))
+    if found:
+        raise RequestInvalid(found)
     return TrackKey(key.carrier, normalise(key.waybill_number), key.phone_tail)

@@ -8,29 +8,35 @@ store refuses the step as Stale, and it is made again after looking the number u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from crossdock_sdk import Carrier
+from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 from engine.clock import Clock
 from engine.core.new_tracks import new_track
 from engine.core.policy import following
 from engine.core.policy.records import BookingRecord, EventKind, LoadedOrder, OrderRecord
 from engine.core.policy.stalls import StallRule
-from engine.core.policy.track_records import TrackRecord
+from engine.core.policy.track_records import TrackRecord, TrackSource
+from engine.core.policy.tracking import absorb
 from engine.core.policy.transitions import Step
 from engine.store.port import Store
+from engine.store.track_port import TrackChange
 
 
 class Beside(msgspec.Struct, frozen=True):
-    """What a step of an order does to tracks: those that begin, and those that exist as they shall be."""
+    """What a step of an order does to tracks: those that begin, and steps of those that exist."""
 
     opened: tuple[TrackRecord, ...] = ()
-    tracks: tuple[TrackRecord, ...] = ()
+    tracks: tuple[TrackChange, ...] = ()
 
 
 NOTHING = Beside()
+VOID_CODE = "crossdock:cancelled"
+ENGINE = TrackSource.ENGINE
 
 
 class BookedTracks:
@@ -51,24 +57,38 @@ class BookedTracks:
             return NOTHING
         kinds = {event.kind for event in step.events}
         if EventKind.ORDER_CANCELLED in kinds:
-            return await self._ended(order.tenant, order.booking)
+            return await self._voided(order, order.booking)
         if EventKind.ORDER_BOOKED not in kinds:
             return NOTHING
         if rows.order.booking is None and not again:
             return Beside(self._begun(order, order.booking, _numbers(order.booking)))
         return await self._looked_up(order, order.booking)
 
-    async def _ended(self, tenant: str, booking: BookingRecord) -> Beside:
-        """Nobody asks about a cancelled booking any more."""
-        ended = []
+    async def _voided(self, order: OrderRecord, booking: BookingRecord) -> Beside:
+        """The parcels of a cancelled booking are told as void, and nobody asks about them any more."""
+        now, voided = self._clock.now(), []
+        version = self._carriers[booking.carrier].mapping_version
         for number in _numbers(booking):
-            known = await self._store.find_track(tenant, booking.carrier, number)
-            if known is not None and not known.track.retired:
-                track = following.ended(known.track)
-                # Its open alerts are over too: the next check resolves and tells them.
-                last_check = self._clock.now() if track.alerts else None
-                ended.append(replace(track, next_check_time=last_check))
-        return Beside(tracks=tuple(ended))
+            known = await self._store.find_track(order.tenant, booking.carrier, number)
+            if known is None or known.track.retired or known.track.order_id not in ("", order.order_id):
+                continue
+            step = absorb(known, [_void(booking, number, now)], source=ENGINE, now=now, mapping_version=version)
+            track = following.ended(step.track if step else known.track)
+            voided.append(
+                TrackChange(
+                    replace(
+                        track,
+                        # Of where the parcel is, the carrier was heard no more than before.
+                        observed_time=known.track.observed_time,
+                        source=known.track.source,
+                        # Its open alerts are over too: the next check resolves and tells them.
+                        next_check_time=now if track.alerts else None,
+                    ),
+                    step.events if step else (),
+                    step.news if step else (),
+                )
+            )
+        return Beside(tracks=tuple(voided))
 
     async def _looked_up(self, order: OrderRecord, booking: BookingRecord) -> Beside:
         unknown, tracks = [], []
@@ -79,7 +99,7 @@ class BookedTracks:
             elif not known.track.order_id:
                 # Somebody asked by number before it was booked for us to know: that track is the order's.
                 tail = known.track.phone_tail or _phone_tail(order)
-                tracks.append(replace(known.track, order_id=order.order_id, phone_tail=tail))
+                tracks.append(TrackChange(replace(known.track, order_id=order.order_id, phone_tail=tail)))
         return Beside(self._begun(order, booking, unknown), tuple(tracks))
 
     def _begun(self, order: OrderRecord, booking: BookingRecord, numbers: Sequence[str]) -> tuple[TrackRecord, ...]:
@@ -106,6 +126,14 @@ class BookedTracks:
 def _numbers(booking: BookingRecord) -> list[str]:
     """Every piece's, the first parcel's last: the newest track of an order is the one the order is asked by."""
     return list(dict.fromkeys((*booking.sub_waybill_numbers, booking.waybill_number)))
+
+
+def _void(booking: BookingRecord, number: str, now: datetime) -> TrackEvent:
+    """The event of a cancel, whose code is ours. A scan of the parcel afterwards is stronger, as always."""
+    how = "it was voided here, since its carrier has no cancel call" if booking.voided_locally else "its carrier agreed"
+    return TrackEvent(
+        number, now, VOID_CODE, f"cancelled: {how}", TrackStatus.CANCELLED, Milestone.VOIDED, carrier_event_id=VOID_CODE
+    )
 
 
 def _phone_tail(order: OrderRecord) -> str:

@@ -131,11 +131,14 @@ class PageTokenInvalid(UseCaseError):
 
 
 class TrackNotFound(UseCaseError):
-    """Nobody follows the parcel, and its carrier cannot be asked."""
+    """Nobody follows the parcel, and its carrier cannot be asked. `field` is what makes that so, where it is known."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"nothing is known of {key}; check the carrier code and the number, or subscribe it")
+    def __init__(self, key: str, problem: str = "", remedy: str = "", *, field: str = "") -> None:
+        self.problem = problem or f"nothing is known of {key}"
+        self.remedy = remedy or "check the carrier code and the number"
+        super().__init__(f"{self.problem}; {self.remedy}")
         self.key = key
+        self.field = field
 
 
 class PushNotGenuine(UseCaseError):

@@ -106,15 +106,18 @@ class Tracks:
     async def of_order(self, tenant: str, order_id: str, *, max_age_s: float | None, deadline_s: float) -> LoadedTrack:
         """The track of an order booked here, of its first parcel. Raises TrackNotFound."""
         loaded = await self._store.get_order(tenant, order_id)
-        if loaded is None or loaded.order.booking is None:
-            raise TrackNotFound(order_id)
+        if loaded is None:
+            raise TrackNotFound(order_id, f"there is no order {order_id}", "check the id")
+        if loaded.order.booking is None:
+            why = f"order {order_id} is {loaded.order.state} and was not booked"
+            raise TrackNotFound(order_id, why, "get the order: it says what becomes of it")
         booking = loaded.order.booking
         known = await self._store.find_track(tenant, booking.carrier, booking.waybill_number)
         if known is None or known.track.order_id != order_id:
             # Never opened, or its number belongs to another parcel by now.
             known = await self._store.track_of_order(tenant, order_id)
         if known is None:
-            raise TrackNotFound(order_id)
+            raise TrackNotFound(order_id, f"the parcel of order {order_id} is not followed", "ask by its number")
         return await self._fresh(known, max_age_s, deadline_s)
 
     async def follow(self, tenant: str, key: TrackKey) -> LoadedTrack:
@@ -128,7 +131,7 @@ class Tracks:
         """Ask no more about it unless it was booked here; what is known is kept. Raises TrackNotFound."""
         known = await self._store.find_track(tenant, key.carrier, key.waybill_number)
         if known is None:
-            raise TrackNotFound(key.waybill_number)
+            raise self._not_found(key)
         if known.track.order_id:
             return known  # followed for its order, which nobody had to wish for
         return await self._apply(known, following.ended)
@@ -322,7 +325,7 @@ class Tracks:
     async def _open(self, tenant: str, key: TrackKey) -> LoadedTrack:
         account = next((a for a in self._accounts.values() if a.carrier == key.carrier), None)
         if account is None or not self.can_be_asked(key.carrier):
-            raise TrackNotFound(key.waybill_number)
+            raise self._not_found(key)
         number = (tenant, key.carrier, key.waybill_number)
         opening = self._opening.get(number)
         if opening is None:
@@ -339,6 +342,17 @@ class Tracks:
             opening = self._opening[number] = asyncio.create_task(self._store.open_track(track))
             opening.add_done_callback(lambda _: self._opening.pop(number))
         return LoadedTrack(await asyncio.shield(opening))
+
+    def _not_found(self, key: TrackKey) -> TrackNotFound:
+        """Why nothing is known of a parcel: also what a caller who subscribes it can do about it."""
+        number, known = key.waybill_number, sorted({account.carrier for account in self._accounts.values()})
+        if key.carrier not in known:
+            why = f"no account of carrier {key.carrier}"
+            return TrackNotFound(number, why, f"known: {', '.join(known) or 'none'}", field="key.carrier")
+        if not self.can_be_asked(key.carrier):
+            why = f"{key.carrier} cannot be asked about parcels"
+            return TrackNotFound(number, why, "only what is booked with it here is followed", field="key.carrier")
+        return TrackNotFound(number)
 
     def _planned(self, track: TrackRecord, source: TrackSource, now: datetime) -> TrackRecord:
         """The track with the time of its next question, which a push puts off."""

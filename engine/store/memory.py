@@ -113,7 +113,7 @@ class MemoryStore(MemoryReturns):
         """Write one step; returns the order with its new version. Raises Stale."""
         await self._turn()
         order = change.order
-        _check(order, change.attempts, change.events, (*change.opened, *change.tracks))
+        _check(order, change.attempts, change.events, (*change.opened, *[each.track for each in change.tracks]))
         stored = self._orders.get(order.order_id)
         if stored is None or stored.tenant != order.tenant:
             raise Stale(missing_text(order))

@@ -84,18 +84,7 @@ class MemoryTracks:
     async def commit_track(self, change: TrackChange) -> TrackRecord:
         """Write one step; returns the track with its new version. Raises Stale."""
         await self._turn()
-        track = change.track
-        marks = check_track_step(change)
-        check_track(track, change.events, change.news)
-        written = self._stepped(track)
-        kept = self._kept[track.track_id]
-        repeats = {one.fingerprint for one in change.events if one.fingerprint in kept}
-        if repeats and change.all_new:
-            raise Stale(repeat_text(track))
-        self._tracks[track.track_id] = written
-        kept.update((one.fingerprint, one) for one in change.events if one.fingerprint not in repeats)
-        self._append_news([one for one, mark in zip(change.news, marks, strict=True) if mark not in repeats])
-        return msgspec.structs.replace(track, version=track.version + 1)
+        return self._step(change)
 
     async def claim_due_tracks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
         """Take due tracks, oldest first, and put their time off by `lease_s` from now."""
@@ -196,6 +185,20 @@ class MemoryTracks:
         await self._turn()
         return len(self._letters)
 
+    def _step(self, change: TrackChange) -> TrackRecord:
+        track = change.track
+        marks = check_track_step(change)
+        check_track(track, change.events, change.news)
+        written = self._stepped(track)
+        kept = self._kept[track.track_id]
+        repeats = {one.fingerprint for one in change.events if one.fingerprint in kept}
+        if repeats and change.all_new:
+            raise Stale(repeat_text(track))
+        self._tracks[track.track_id] = written
+        kept.update((one.fingerprint, one) for one in change.events if one.fingerprint not in repeats)
+        self._append_news([one for one, mark in zip(change.news, marks, strict=True) if mark not in repeats])
+        return msgspec.structs.replace(track, version=track.version + 1)
+
     def _stepped(self, track: TrackRecord) -> TrackRecord:
         """The track as it is written by a step. Raises Stale."""
         stored = self._tracks.get(track.track_id)
@@ -221,7 +224,7 @@ class MemoryTracks:
         self._kept[track.track_id] = {}
         self._by_number.setdefault((track.carrier, track.waybill_number), []).append(track.track_id)
 
-    def _check_tracks(self, opened: Sequence[TrackRecord], tracks: Sequence[TrackRecord]) -> None:
+    def _check_tracks(self, opened: Sequence[TrackRecord], tracks: Sequence[TrackChange]) -> None:
         """Refuse what `_put_tracks` could not write whole. Raises Stale, StoreError."""
         ids = [track.track_id for track in opened]
         if len({*ids}) < len(ids) or not self._tracks.keys().isdisjoint(ids):
@@ -230,14 +233,16 @@ class MemoryTracks:
         for track in opened:
             if self._live(track) is not None or len(numbers) < len(opened):
                 raise Stale(followed_text(track))
-        for track in tracks:
-            self._stepped(track)
+        for change in tracks:
+            check_track_step(change)
+            check_track(change.track, change.events, change.news)
+            self._stepped(change.track)
 
-    def _put_tracks(self, opened: Sequence[TrackRecord], tracks: Sequence[TrackRecord]) -> None:
+    def _put_tracks(self, opened: Sequence[TrackRecord], tracks: Sequence[TrackChange]) -> None:
         for track in opened:
             self._begin(track)
-        for track in tracks:
-            self._tracks[track.track_id] = self._stepped(track)
+        for change in tracks:
+            self._step(change)
 
     async def _turn(self) -> None:
         """Let others run first, as a real store does, so that hidden races show up."""

@@ -30,7 +30,7 @@ from engine.core.policy.records import (
 )
 from engine.core.policy.track_records import TrackRecord
 from engine.store.return_port import ReturnStore
-from engine.store.track_port import TrackStore
+from engine.store.track_port import TrackChange, TrackStore
 
 
 class StoreError(Exception):
@@ -75,14 +75,14 @@ class Change(msgspec.Struct, frozen=True):
     """One step of an order: the order as it shall be, attempts written, events, and what its tracks do beside it.
 
     `order.version` is the one that was read; draft and create_time never change. opened: tracks that begin with this
-    step. tracks: tracks as they shall be, each with the version that was read, as in `TrackStore.commit_track`.
+    step. tracks: steps of tracks, as in `TrackStore.commit_track`.
     """
 
     order: OrderRecord
     attempts: tuple[AttemptRecord, ...] = ()
     events: tuple[NewEvent, ...] = ()
     opened: tuple[TrackRecord, ...] = ()
-    tracks: tuple[TrackRecord, ...] = ()
+    tracks: tuple[TrackChange, ...] = ()
 
 
 class OrderFilter(msgspec.Struct, frozen=True):

@@ -14,9 +14,12 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from crossdock import ResourceExhausted
+from crossdock.errors import error_from_rpc
 from crossdock.v1 import order_service_pb2
 from crossdock_sdk.simulator import Faults
-from tests.integration.kit import State, booked, create, only, order, refusal
+from engine.api.server import LARGEST_REQUEST
+from tests.integration.kit import State, booked, create, only, order, parcel, refusal
 from tests.integration.world import World, failing_on, running_world
 
 pytestmark = pytest.mark.anyio
@@ -66,15 +69,32 @@ async def test_reflection_describes_a_service(world: World) -> None:
     assert all(a.file_descriptor_response.file_descriptor_proto for a in answers)
 
 
-async def test_a_message_over_one_mebibyte_is_refused(world: World) -> None:
-    """A request larger than the limit is RESOURCE_EXHAUSTED, and the connection goes on."""
-    huge = pb.CreateOrderRequest(request_id="x" * (1024 * 1024))
+async def test_a_message_over_its_limit_is_refused(world: World) -> None:
+    """A request larger than the limit is RESOURCE_EXHAUSTED, which the client reads as such; the connection goes on."""
+    huge = pb.CreateOrderRequest(request_id="x" * LARGEST_REQUEST)
 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await world.caller().CreateOrder(huge)
 
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    told = error_from_rpc(caught.value)
+    assert isinstance(told, ResourceExhausted)
+    assert told.too_large
     await booked(world.caller(), "limit-after-huge")
+
+
+async def test_a_whole_batch_of_large_orders_is_taken(world: World) -> None:
+    """500 orders of 16 KiB are within the contract, and so are their answers; all but one are refused for a weight."""
+    tags = {f"tag-{n:02}": "签" * 150 for n in range(32)}
+    requests = [create(f"large-{n:03}", tags=tags, parcels=[parcel(0)]) for n in range(499)]
+    requests.append(create("large-499", tags=tags))
+
+    request = pb.BatchCreateOrdersRequest(requests=requests)
+    answer = await world.caller().BatchCreateOrders(request)
+
+    assert LARGEST_REQUEST * 0.8 < request.ByteSize() < LARGEST_REQUEST
+    assert {each.status.code for each in answer.results[:-1]} == {grpc.StatusCode.INVALID_ARGUMENT.value[0]}
+    assert answer.results[-1].created.order.tags == tags
 
 
 async def test_metadata_over_its_limit_is_refused(world: World) -> None:

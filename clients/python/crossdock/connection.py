@@ -17,8 +17,8 @@ import grpc
 
 from crossdock.errors import ConfigurationError
 
-LARGEST_ANSWER = 10 * 1024 * 1024
-"""Bytes; a merged label file comes in chunks, a single label in one message."""
+LARGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes; a merged label file comes in chunks, a single label or the answer to a batch in one message."""
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     # Its own connection: one that failed elsewhere in this process must not make this one wait.

@@ -148,13 +148,16 @@ class ResourceExhausted(CrossdockError):
     """The engine takes no more for now, or a message is too large.
 
     Try again after `retry_after_s` (None: not said). A watch that was read too slowly resumes at
-    `cursor`.
+    `cursor`. A message that is `too_large` stays so: send or ask for less at once.
     """
 
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status)
         self.retry_after_s = _retry_after_s(status)
         self.cursor = self.metadata.get("cursor", "")
+        self.too_large = not self.reason and "larger than max" in status.message
+        if self.too_large:
+            self.message += "; send fewer items a call, or stream them: waiting does not help"
 
 
 class Unavailable(CrossdockError):

@@ -15,10 +15,11 @@ from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 
 
 class TrackSource(StrEnum):
-    """How an event or an answer came to us."""
+    """How an event or an answer came to us. ENGINE: nobody told us, it is what the engine itself did to the parcel."""
 
     PUSH = "PUSH"
     POLL = "POLL"
+    ENGINE = "ENGINE"
 
 
 class StallAlert(msgspec.Struct, frozen=True):

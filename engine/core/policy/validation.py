@@ -6,6 +6,8 @@ before; here stand the rules that need knowledge: divisions, phones, what a parc
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
@@ -26,6 +28,8 @@ from engine.core.policy.phone import carrier_phone, check_phone
 from engine.core.policy.records import OrderDraft
 
 SUPPORTED_CURRENCIES = ("CNY",)
+# Carriers use letters and digits; parts of a shipment, and what some shops make of a number, have the others.
+_WAYBILL_NUMBER = re.compile(r"[0-9A-Za-z][0-9A-Za-z\-_/.]{0,39}")
 
 
 def check_order(draft: OrderDraft) -> tuple[OrderDraft, tuple[FieldViolation, ...]]:
@@ -114,6 +118,18 @@ def window_violations(options: Options, now: datetime) -> tuple[FieldViolation, 
         return ()
     remedy = "give a window that ends later, or leave it out"
     return (FieldViolation("options.pickup_end_time", "is over", remedy),)
+
+
+def check_waybill_number(number: str, field: str) -> tuple[FieldViolation, ...]:
+    """A number as somebody has it from a label or a list, in half or full width."""
+    text = unicodedata.normalize("NFKC", number).strip()
+    if _WAYBILL_NUMBER.fullmatch(text):
+        return ()
+    if not text:
+        return (FieldViolation(field, "is empty", "give the number on the waybill"),)
+    if any(char.isspace() for char in text):
+        return (FieldViolation(field, "has a blank inside", "write one number, without blanks"),)
+    return (FieldViolation(field, "is no waybill number", "write letters, digits and - _ / . alone, at most 40"),)
 
 
 def _money_violations(money: Money | None, path: str) -> Iterator[FieldViolation]:

@@ -40,7 +40,7 @@ from engine.store.port import (
     StoreUnsafe,
 )
 from engine.store.rules import check_step, decide_accept, first_id_of, to_us
-from engine.store.sqlite import writes
+from engine.store.sqlite import track_writes, writes
 from engine.store.sqlite.connection import CACHE_MIB, FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
 from engine.store.sqlite.queries import SQL, json_list
@@ -160,16 +160,19 @@ class SqliteStore(SqliteTracks, SqliteReturns):
     async def commit(self, change: Change) -> OrderRecord:
         """Write one step; returns the order with its new version. Raises Stale."""
         order = change.order
-        check_step(order, change.attempts, change.events, (*change.opened, *change.tracks))
+        check_step(order, change.attempts, change.events, (*change.opened, *[each.track for each in change.tracks]))
         step = writes.Step(
             record=order,
             order=self._rows.step(order),
             attempts=self._rows.attempts(order.tenant, change.attempts),
             events=self._rows.events(change.events),
             opened=[(track, self._track_rows.new_track(track)) for track in change.opened],
-            tracks=[(track, self._track_rows.step(track)) for track in change.tracks],
         )
-        await self._writer.run(lambda tx: writes.commit(tx, step), writes.plan_commit(step))
+        if not change.tracks:
+            await self._writer.run(lambda tx: writes.commit(tx, step), writes.plan_commit(step))
+        else:  # each track has a fence of its own
+            moved = [self._track_step(each) for each in change.tracks]
+            await self._writer.run(lambda tx: track_writes.commit_with_tracks(tx, step, moved))
         return msgspec.structs.replace(order, version=order.version + 1)
 
     async def get_order(self, tenant: str, order_id: str) -> LoadedOrder | None:

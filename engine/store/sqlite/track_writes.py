@@ -13,7 +13,7 @@ from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import Row
 from engine.store.sqlite.track_rows import NewsRow
 from engine.store.sqlite.transaction import Transaction
-from engine.store.sqlite.writes import PURGE_ROWS, leading_old, step_track
+from engine.store.sqlite.writes import PURGE_ROWS, Step, commit, leading_old, step_track
 
 
 class TrackStep(msgspec.Struct, frozen=True):
@@ -42,6 +42,13 @@ def commit_track(tx: Transaction, step: TrackStep) -> None:
     if repeats and step.all_new:
         raise Stale(repeat_text(step.record))
     tx.add_news(row for row in step.news if row.fingerprint not in repeats)
+
+
+def commit_with_tracks(tx: Transaction, step: Step, moved: list[TrackStep]) -> None:
+    """Write one step of an order and those of its tracks, all or nothing. Raises Stale."""
+    commit(tx, step)
+    for each in moved:
+        commit_track(tx, each)
 
 
 def _add_events(tx: Transaction, track_id: str, events: list[tuple[bytes, int, bytes]]) -> set[bytes]:

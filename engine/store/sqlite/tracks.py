@@ -87,16 +87,20 @@ class SqliteTracks:
     async def commit_track(self, change: TrackChange) -> TrackRecord:
         """Write one step; returns the track with its new version. Raises Stale."""
         track = change.track
+        step = self._track_step(change)
+        await self._writer.run(lambda tx: track_writes.commit_track(tx, step))
+        return msgspec.structs.replace(track, version=track.version + 1)
+
+    def _track_step(self, change: TrackChange) -> track_writes.TrackStep:
+        track = change.track
         marks = check_track_step(change)
-        step = track_writes.TrackStep(
+        return track_writes.TrackStep(
             record=track,
             track=self._track_rows.step(track),
             events=self._track_rows.events(track, change.events),
             news=self._track_rows.news(change.news, marks),
             all_new=change.all_new,
         )
-        await self._writer.run(lambda tx: track_writes.commit_track(tx, step))
-        return msgspec.structs.replace(track, version=track.version + 1)
 
     async def claim_due_tracks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
         """Take due tracks, oldest first, and put their time off by `lease_s` from now."""

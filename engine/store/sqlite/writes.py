@@ -52,7 +52,6 @@ class Step(msgspec.Struct, frozen=True):
     attempts: list[Row]
     events: list[EventRow]
     opened: list[tuple[TrackRecord, Row]]
-    tracks: list[tuple[TrackRecord, Row]]
 
 
 def accept(tx: Transaction, new: NewOrder) -> tuple[AcceptKind, list[Any]]:
@@ -91,10 +90,8 @@ def plan_accept(new: NewOrder) -> Plan:
     )
 
 
-def plan_commit(step: Step) -> Plan | None:
-    """A step whose fence is open; None for one that changes tracks, which each have a fence of their own."""
-    if step.tracks:
-        return None
+def plan_commit(step: Step) -> Plan:
+    """A step whose fence is open."""
     tracks = [row for _, row in step.opened]
     return Plan(None, steps=(step.order,), attempts=step.attempts, tracks=tracks, events=step.events)
 
@@ -127,8 +124,6 @@ def commit(tx: Transaction, step: Step) -> None:
     for track, row in step.opened:
         if not tx.count(SQL.insert_new_track, row):
             raise Stale(followed_text(track))
-    for track, row in step.tracks:
-        step_track(tx, track, row)
     tx.add_events(step.events)
 
 

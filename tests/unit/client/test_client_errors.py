@@ -105,7 +105,18 @@ def test_retry_delay_is_read_in_seconds() -> None:
     error = read(status(CODE.RESOURCE_EXHAUSTED, "ENGINE_OVERLOADED", retry_after(1.5)))
 
     assert isinstance(error, crossdock.ResourceExhausted)
-    assert error.retry_after_s == 1.5
+    assert (error.retry_after_s, error.too_large) == (1.5, False)
+
+
+def test_a_message_that_is_too_large_is_told_from_overload() -> None:
+    """It comes from gRPC, without details; waiting does not help, and the error says what does."""
+    text = "SERVER: Received message larger than max (9000000 vs. 8388608)"
+
+    error = read(status_pb2.Status(code=CODE.RESOURCE_EXHAUSTED.value[0], message=text))
+
+    assert isinstance(error, crossdock.ResourceExhausted)
+    assert error.too_large
+    assert "send fewer items a call" in str(error)
 
 
 def test_damaged_detail_hides_nothing_else() -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from crossdock_sdk import ErrorClass, Item, Parcel
 from crossdock_sdk.limits import Limit
-from crossdock_sdk.tracking import TrackStatus
+from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 from engine.core.errors import OrderNotCancellable, TrackNotFound
 from engine.core.following import AT_ONCE
 from engine.core.orders import Created
 from engine.core.policy.records import BookingRecord, EventKind, OrderState
-from engine.core.policy.track_records import LoadedTrack
+from engine.core.policy.track_records import LoadedTrack, TrackSource
 from engine.core.tracks import TrackKey
 from engine.store.port import StoreError
 from tests.fakes.carrier import ALL, answer, manifest, refuse, unreachable
@@ -125,7 +125,8 @@ async def test_a_booking_told_again_begins_no_second_life() -> None:
         created = await scene.create()
         first = await of_order(scene, created)
         scene.follow()
-        await hours(scene, 91 * 24)  # silent for so long that nobody asks any more
+        scene.clock.jump(91 * 86_400.0)  # silent for so long that nobody asks any more
+        await scene.pass_time(5.0)
         scene.network.always("alpha", "cancel", refuse(ErrorClass.PERMANENT, executed=False))
         with pytest.raises(OrderNotCancellable):
             await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
@@ -149,6 +150,39 @@ async def test_a_cancelled_order_is_followed_no_more() -> None:
 
     assert [each is not None and each.track.retired for each in found] == [True] * 3
     assert scene.network.count("alpha", "track") == 0
+
+
+async def test_the_parcels_of_a_cancelled_order_are_void() -> None:
+    """Each piece is told as CANCELLED once, with the order's own commit; of the carrier nothing more was heard."""
+    async with house(ALPHA) as scene:
+        created = await scene.create(parcels=PARCELS)
+        for _ in range(2):
+            await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
+        found = await of_order(scene, created)
+        news = [one.news for one in await scene.news()]
+        booking = booking_of(created)
+
+    numbers = {booking.waybill_number, *booking.sub_waybill_numbers}
+    assert (found.track.status, found.track.milestone) == (TrackStatus.CANCELLED, Milestone.VOIDED)
+    assert (found.track.observed_time, found.track.source, found.track.retired) == (None, None, True)
+    assert [(kept.event.code, kept.source) for kept in found.events] == [("crossdock:cancelled", TrackSource.ENGINE)]
+    assert (len(news), {one.waybill_number for one in news}) == (3, numbers)
+    assert {(one.status, one.status_changed) for one in news} == {(TrackStatus.CANCELLED, True)}
+
+
+async def test_a_parcel_that_was_void_and_is_scanned_does_travel() -> None:
+    """The scan is the truth, whatever the cancel said."""
+    async with house(ALPHA) as scene:
+        created = await scene.create()
+        await scene.run(scene.orders.cancel(TENANT, created.order.order.order_id, deadline_s=5.0))
+        scene.clock.jump(60.0)
+        number = booking_of(created).waybill_number
+        scan = TrackEvent(number, scene.clock.now(), "got", "collected", TrackStatus.PICKED_UP)
+        await scene.run(scene.tracks.ingest_push(scene.accounts["alpha-1"], [scan]))
+        found = await of_order(scene, created)
+
+    assert (found.track.status, found.track.retired) == (TrackStatus.PICKED_UP, False)
+    assert [kept.event.status for kept in found.events] == [TrackStatus.CANCELLED, TrackStatus.PICKED_UP]
 
 
 async def test_a_parcel_followed_before_it_was_booked_gets_its_order() -> None:

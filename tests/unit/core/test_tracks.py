@@ -64,12 +64,20 @@ async def test_a_number_nobody_follows_is_asked_for_at_once() -> None:
     assert scene.heard.polls == ["alpha ANSWERED"]
 
 
-@pytest.mark.parametrize("carrier", ["mute", "nobody"])
-async def test_a_number_whose_carrier_cannot_be_asked_is_not_found(carrier: str) -> None:
-    """The error names the number and says what to check."""
+@pytest.mark.parametrize(
+    ("carrier", "why"),
+    [("mute", "mute cannot be asked about parcels"), ("nobody", "no account of carrier nobody; known: alpha, mute")],
+)
+async def test_a_number_whose_carrier_cannot_be_asked_is_not_found(carrier: str, why: str) -> None:
+    """Asked about, subscribed or ended, the error says that it is for the carrier, and which ones there are."""
+    key = TrackKey(carrier, NUMBER)
     async with house(ALPHA, MUTE) as scene:
-        with pytest.raises(TrackNotFound, match=f"{NUMBER}; check the carrier code"):
-            await scene.track(NUMBER, carrier=carrier)
+        for act in (scene.track(NUMBER, carrier=carrier), scene.tracks.follow(TENANT, key)):
+            with pytest.raises(TrackNotFound, match=why) as refusal:
+                await act
+            assert (refusal.value.key, refusal.value.field) == (NUMBER, "key.carrier")
+        with pytest.raises(TrackNotFound, match=why):
+            await scene.tracks.unfollow(TENANT, key)
 
 
 async def test_a_carrier_that_knows_nothing_yet_leaves_a_track_without_events() -> None:

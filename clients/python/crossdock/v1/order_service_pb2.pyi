@@ -235,7 +235,7 @@ class BatchCreateOrdersRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateOrderRequest]:
-        """The creations; at most 500."""
+        """The creations; at most 500, and 8 MiB together."""
 
     def __init__(
         self,

@@ -107,7 +107,10 @@ class OrderServiceServicer:
     def BatchCreateOrders(self, request, context):
         """Creates up to 500 orders in one call; each item has its own order or status.
 
-        Returns the same statuses per item as CreateOrder; one bad item never fails the others.
+        Returns the same statuses per item as CreateOrder; one bad item never fails the others. A request of any call may
+        have 8 MiB, 16 KiB an order here; a larger one ends with RESOURCE_EXHAUSTED without details and is never taken, so
+        waiting does not help: send fewer orders a call, or StreamCreateOrders. An answer may have 16 MiB; some gRPC
+        libraries take no more than 4 MiB unless they are told to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +144,8 @@ class OrderServiceServicer:
 
         Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
         while it is being found out whether a carrier booked it, the cancel then follows by itself; NEEDS_REVIEW also
-        when the carrier has neither done nor refused it for minutes, while it goes on being asked.
+        when the carrier has neither done nor refused it for minutes, while it goes on being asked. The parcels of a
+        CANCELLED order stand in TRACK_STATUS_CANCELLED, told to watchers, and are followed no more.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
         the order needs review.
         """

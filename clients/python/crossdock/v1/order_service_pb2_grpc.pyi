@@ -51,7 +51,10 @@ class OrderServiceStub:
     BatchCreateOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BatchCreateOrdersRequest, _order_service_pb2.BatchCreateOrdersResponse]
     """Creates up to 500 orders in one call; each item has its own order or status.
 
-    Returns the same statuses per item as CreateOrder; one bad item never fails the others.
+    Returns the same statuses per item as CreateOrder; one bad item never fails the others. A request of any call may
+    have 8 MiB, 16 KiB an order here; a larger one ends with RESOURCE_EXHAUSTED without details and is never taken, so
+    waiting does not help: send fewer orders a call, or StreamCreateOrders. An answer may have 16 MiB; some gRPC
+    libraries take no more than 4 MiB unless they are told to.
     """
     StreamCreateOrders: _grpc.StreamStreamMultiCallable[_order_service_pb2.StreamCreateOrdersRequest, _order_service_pb2.StreamCreateOrdersResponse]
     """Creates orders without a ceiling; answers come as orders finish, in any order, matched by `index`.
@@ -67,7 +70,8 @@ class OrderServiceStub:
 
     Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
     while it is being found out whether a carrier booked it, the cancel then follows by itself; NEEDS_REVIEW also
-    when the carrier has neither done nor refused it for minutes, while it goes on being asked.
+    when the carrier has neither done nor refused it for minutes, while it goes on being asked. The parcels of a
+    CANCELLED order stand in TRACK_STATUS_CANCELLED, told to watchers, and are followed no more.
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
     the order needs review.
     """
@@ -100,7 +104,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     BatchCreateOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchCreateOrdersRequest, _order_service_pb2.BatchCreateOrdersResponse]  # type: ignore[assignment]
     """Creates up to 500 orders in one call; each item has its own order or status.
 
-    Returns the same statuses per item as CreateOrder; one bad item never fails the others.
+    Returns the same statuses per item as CreateOrder; one bad item never fails the others. A request of any call may
+    have 8 MiB, 16 KiB an order here; a larger one ends with RESOURCE_EXHAUSTED without details and is never taken, so
+    waiting does not help: send fewer orders a call, or StreamCreateOrders. An answer may have 16 MiB; some gRPC
+    libraries take no more than 4 MiB unless they are told to.
     """
     StreamCreateOrders: _aio.StreamStreamMultiCallable[_order_service_pb2.StreamCreateOrdersRequest, _order_service_pb2.StreamCreateOrdersResponse]  # type: ignore[assignment]
     """Creates orders without a ceiling; answers come as orders finish, in any order, matched by `index`.
@@ -116,7 +123,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
     while it is being found out whether a carrier booked it, the cancel then follows by itself; NEEDS_REVIEW also
-    when the carrier has neither done nor refused it for minutes, while it goes on being asked.
+    when the carrier has neither done nor refused it for minutes, while it goes on being asked. The parcels of a
+    CANCELLED order stand in TRACK_STATUS_CANCELLED, told to watchers, and are followed no more.
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
     the order needs review.
     """
@@ -164,7 +172,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.BatchCreateOrdersResponse, _abc.Awaitable[_order_service_pb2.BatchCreateOrdersResponse]]:
         """Creates up to 500 orders in one call; each item has its own order or status.
 
-        Returns the same statuses per item as CreateOrder; one bad item never fails the others.
+        Returns the same statuses per item as CreateOrder; one bad item never fails the others. A request of any call may
+        have 8 MiB, 16 KiB an order here; a larger one ends with RESOURCE_EXHAUSTED without details and is never taken, so
+        waiting does not help: send fewer orders a call, or StreamCreateOrders. An answer may have 16 MiB; some gRPC
+        libraries take no more than 4 MiB unless they are told to.
         """
 
     @_abc_1.abstractmethod
@@ -204,7 +215,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Answers CANCELLED, or CANCELLING when the carrier has not confirmed before the deadline; BOOKING or NEEDS_REVIEW
         while it is being found out whether a carrier booked it, the cancel then follows by itself; NEEDS_REVIEW also
-        when the carrier has neither done nor refused it for minutes, while it goes on being asked.
+        when the carrier has neither done nor refused it for minutes, while it goes on being asked. The parcels of a
+        CANCELLED order stand in TRACK_STATUS_CANCELLED, told to watchers, and are followed no more.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_CANCELLABLE when the carrier refuses or
         the order needs review.
         """

@@ -33,9 +33,11 @@ class TrackKey(_message.Message):
     WAYBILL_NUMBER_FIELD_NUMBER: _builtins.int
     PHONE_TAIL_FIELD_NUMBER: _builtins.int
     carrier: _builtins.str
-    """Carrier code; empty when `order_id` of the request names the parcel."""
+    """Carrier code of a configured account, such as `sf`."""
     waybill_number: _builtins.str
-    """Waybill number."""
+    """Waybill number: letters, digits and `-_/.` after a letter or digit, in half or full width. Blanks around it do not
+    count, nor does its case.
+    """
     phone_tail: _builtins.str
     """Last four digits of the sender's or recipient's phone, where the carrier wants it; known for our own bookings."""
     def __init__(
@@ -271,6 +273,8 @@ class Freshness(_message.Message):
         """The carrier told us."""
         SOURCE_POLL: Freshness._Source.ValueType  # 2
         """We asked the carrier."""
+        SOURCE_ENGINE: Freshness._Source.ValueType  # 3
+        """Nobody told us: the engine did it, as when it cancelled the parcel's order."""
 
     class Source(_Source, metaclass=_SourceEnumTypeWrapper):
         """Where the newest knowledge came from. Values may be added."""
@@ -281,6 +285,8 @@ class Freshness(_message.Message):
     """The carrier told us."""
     SOURCE_POLL: Freshness.Source.ValueType  # 2
     """We asked the carrier."""
+    SOURCE_ENGINE: Freshness.Source.ValueType  # 3
+    """Nobody told us: the engine did it, as when it cancelled the parcel's order."""
 
     OBSERVED_TIME_FIELD_NUMBER: _builtins.int
     CARRIER_EVENT_TIME_FIELD_NUMBER: _builtins.int

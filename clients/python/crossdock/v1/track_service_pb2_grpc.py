@@ -81,21 +81,24 @@ class TrackServiceServicer:
 
         A carrier that does not answer in time costs freshness, never the answer: `freshness` says how old it is.
         Returns NOT_FOUND / TRACK_NOT_FOUND when the number is neither booked here nor subscribed and the carrier cannot
-        be asked, INVALID_ARGUMENT / REQUEST_INVALID.
+        be asked (with `key.carrier` in a BadRequest when that is why), INVALID_ARGUMENT / REQUEST_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTracks(self, request, context):
-        """Answers up to 500 parcels; each item has its own track or status. Equal questions share one carrier call.
+        """Answers up to 500 parcels; each item has its own track or status, as GetTrack would give it. Equal questions share
+        one carrier call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubscribeTracks(self, request, context):
-        """Follows numbers that were not booked here. Subscribing twice is one subscription.
+        """Follows numbers that were not booked here; each has its own track or status. Subscribing twice is one subscription.
+
+        Returns the same statuses per item as GetTrack.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,12 +38,17 @@ class TrackServiceStub:
 
     A carrier that does not answer in time costs freshness, never the answer: `freshness` says how old it is.
     Returns NOT_FOUND / TRACK_NOT_FOUND when the number is neither booked here nor subscribed and the carrier cannot
-    be asked, INVALID_ARGUMENT / REQUEST_INVALID.
+    be asked (with `key.carrier` in a BadRequest when that is why), INVALID_ARGUMENT / REQUEST_INVALID.
     """
     BatchGetTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.BatchGetTracksRequest, _track_service_pb2.BatchGetTracksResponse]
-    """Answers up to 500 parcels; each item has its own track or status. Equal questions share one carrier call."""
+    """Answers up to 500 parcels; each item has its own track or status, as GetTrack would give it. Equal questions share
+    one carrier call.
+    """
     SubscribeTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.SubscribeTracksRequest, _track_service_pb2.SubscribeTracksResponse]
-    """Follows numbers that were not booked here. Subscribing twice is one subscription."""
+    """Follows numbers that were not booked here; each has its own track or status. Subscribing twice is one subscription.
+
+    Returns the same statuses per item as GetTrack.
+    """
     UnsubscribeTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.UnsubscribeTracksRequest, _track_service_pb2.UnsubscribeTracksResponse]
     """Ends following numbers that were subscribed. What is known is kept.
 
@@ -72,12 +77,17 @@ class TrackServiceAsyncStub(TrackServiceStub):
 
     A carrier that does not answer in time costs freshness, never the answer: `freshness` says how old it is.
     Returns NOT_FOUND / TRACK_NOT_FOUND when the number is neither booked here nor subscribed and the carrier cannot
-    be asked, INVALID_ARGUMENT / REQUEST_INVALID.
+    be asked (with `key.carrier` in a BadRequest when that is why), INVALID_ARGUMENT / REQUEST_INVALID.
     """
     BatchGetTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.BatchGetTracksRequest, _track_service_pb2.BatchGetTracksResponse]  # type: ignore[assignment]
-    """Answers up to 500 parcels; each item has its own track or status. Equal questions share one carrier call."""
+    """Answers up to 500 parcels; each item has its own track or status, as GetTrack would give it. Equal questions share
+    one carrier call.
+    """
     SubscribeTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.SubscribeTracksRequest, _track_service_pb2.SubscribeTracksResponse]  # type: ignore[assignment]
-    """Follows numbers that were not booked here. Subscribing twice is one subscription."""
+    """Follows numbers that were not booked here; each has its own track or status. Subscribing twice is one subscription.
+
+    Returns the same statuses per item as GetTrack.
+    """
     UnsubscribeTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.UnsubscribeTracksRequest, _track_service_pb2.UnsubscribeTracksResponse]  # type: ignore[assignment]
     """Ends following numbers that were subscribed. What is known is kept.
 
@@ -109,7 +119,7 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A carrier that does not answer in time costs freshness, never the answer: `freshness` says how old it is.
         Returns NOT_FOUND / TRACK_NOT_FOUND when the number is neither booked here nor subscribed and the carrier cannot
-        be asked, INVALID_ARGUMENT / REQUEST_INVALID.
+        be asked (with `key.carrier` in a BadRequest when that is why), INVALID_ARGUMENT / REQUEST_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -118,7 +128,9 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _track_service_pb2.BatchGetTracksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.BatchGetTracksResponse, _abc.Awaitable[_track_service_pb2.BatchGetTracksResponse]]:
-        """Answers up to 500 parcels; each item has its own track or status. Equal questions share one carrier call."""
+        """Answers up to 500 parcels; each item has its own track or status, as GetTrack would give it. Equal questions share
+        one carrier call.
+        """
 
     @_abc_1.abstractmethod
     def SubscribeTracks(
@@ -126,7 +138,10 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _track_service_pb2.SubscribeTracksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.SubscribeTracksResponse, _abc.Awaitable[_track_service_pb2.SubscribeTracksResponse]]:
-        """Follows numbers that were not booked here. Subscribing twice is one subscription."""
+        """Follows numbers that were not booked here; each has its own track or status. Subscribing twice is one subscription.
+
+        Returns the same statuses per item as GetTrack.
+        """
 
     @_abc_1.abstractmethod
     def UnsubscribeTracks(

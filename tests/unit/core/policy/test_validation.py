@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from crossdock_sdk import Address, Contact, Item, Money, Options, Parcel, Party, Temperature
 from engine.core.policy.records import OrderDraft, RoutingWish
-from engine.core.policy.validation import check_order, window_violations
+from engine.core.policy.validation import check_order, check_waybill_number, window_violations
 from tests.fakes.rows import NOW, PARTY, draft
 
 ABROAD = Party(Contact("Ann Lee", "+14155552671"), Address("US", "CA", "San Jose", street="1 First St"))
@@ -91,6 +91,34 @@ def test_a_pickup_window_ends_in_the_future(left_s: int, fields: list[str]) -> N
 
     assert [v.field for v in window_violations(options, NOW)] == fields
     assert window_violations(Options(pickup=True, pickup_start_time=NOW - timedelta(days=1)), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    "number", ["SF7444900000001", " 75400000900001\n", "ＳＦ７４４", "JDVA00000000000-1-2-", "a/b_c.d", "7"]
+)
+def test_what_carriers_print_is_a_waybill_number(number: str) -> None:
+    """In half and full width, with blanks around it as they come from a spreadsheet."""
+    assert check_waybill_number(number, "n") == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        ("", "is empty"),
+        (" \u3000", "is empty"),
+        ("SF1 SF2", "has a blank inside"),
+        ("SF1\nSF2", "has a blank inside"),
+        ("\U0001f600\u0000x", "is no waybill number"),
+        ("-1-2-", "is no waybill number"),
+        ("运单", "is no waybill number"),
+        ("SF" + "0" * 39, "is no waybill number"),
+    ],
+)
+def test_what_no_carrier_prints_is_no_waybill_number(number: str, why: str) -> None:
+    """Each with what to do; a number is shown to nobody else."""
+    [found] = check_waybill_number(number, "key.waybill_number")
+
+    assert (found.field, found.description, bool(found.remedy)) == ("key.waybill_number", why, True)
 
 
 def test_all_violations_come_at_once() -> None:

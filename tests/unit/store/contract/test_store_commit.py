@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from engine.core.policy.records import AttemptState, EventKind, Failure, OrderState
 from engine.store.port import Change, Stale, StoreError
+from engine.store.track_port import TrackChange
 
 pytestmark = pytest.mark.anyio
 
@@ -220,7 +221,7 @@ async def test_tracks_begin_with_their_booking(store: Any, make: Any) -> None:
     old = await store.open_track(make.track("t1"))
     new = make.track("t2", waybill_number="SF2", order_id="o1")
 
-    await store.commit(Change(make.booked(order), opened=(new,), tracks=(replace(old, order_id="o1"),)))
+    await store.commit(Change(make.booked(order), opened=(new,), tracks=(TrackChange(replace(old, order_id="o1")),)))
 
     assert (await store.get_track("acme", "t2")).track == new
     assert (await store.get_track("acme", "t1")).track == replace(old, order_id="o1", version=1)
@@ -254,9 +255,38 @@ async def test_an_outdated_track_stops_the_whole_step(store: Any, make: Any) -> 
     await store.commit_track(make.step(old, make.kept()))
 
     with pytest.raises(Stale, match="track t1 is at version 1, not 0"):
-        await store.commit(Change(make.booked(order), tracks=(replace(old, retired=True),)))
+        await store.commit(Change(make.booked(order), tracks=(TrackChange(replace(old, retired=True)),)))
 
     assert (await store.get_order("acme", "o1")).order == order
+
+
+async def test_what_happens_to_a_track_is_told_with_its_order(store: Any, make: Any) -> None:
+    """Events and news of a track's step are written with the order's, and heard together."""
+    order = await make.accepted(store, "o1")
+    old = await store.open_track(make.track())
+    heard: list[int] = []
+    store.on_news(lambda news: heard.extend(one.sequence for one in news))
+    step = make.step(old, make.kept())
+
+    await store.commit(Change(make.booked(order), (), (make.event(order, EventKind.ORDER_CANCELLED),), (), (step,)))
+
+    read = await store.get_track("acme", "t1")
+    assert (read.track, read.events) == (replace(step.track, version=1), step.events)
+    assert [one.news for one in await store.news_after("acme", 0, limit=9)] == list(step.news)
+    assert (heard, await store.last_sequence()) == ([1], 2)
+
+
+async def test_a_step_that_is_refused_tells_nothing_of_its_tracks(store: Any, make: Any) -> None:
+    """Order and news stand or fall together."""
+    order = await make.accepted(store, "o1")
+    old = await store.open_track(make.track())
+    await store.commit(Change(make.booked(order)))
+
+    with pytest.raises(Stale):
+        await store.commit(Change(make.booked(order), tracks=(make.step(old, make.kept()),)))
+
+    assert (await store.get_track("acme", "t1")).events == ()
+    assert await store.last_news_sequence() == 0
 
 
 async def test_an_outdated_order_opens_no_track(store: Any, make: Any) -> None:
