@@ -92,6 +92,14 @@ def startup_problems(
     return problems
 
 
+def warnings_of(settings: Settings) -> list[str]:
+    """What keeps an engine from being of use, though not from starting."""
+    if any(account.enabled for account in settings.account):
+        return []
+    what = "account: none is enabled" if settings.account else "account: none is configured"
+    return [f"{what}: nothing can be booked; see engine/README.md"]
+
+
 def font_problems(settings: Settings) -> list[str]:
     """Fonts that labels could not use. An engine loads them with the first label, so this costs what it saves."""
     from engine.labels import FontSet, LabelError
