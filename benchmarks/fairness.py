@@ -42,7 +42,7 @@ from benchmarks.orders import only, order
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc, track_service_pb2
 from crossdock_sdk.simulator import Faults
 from engine.cli.sandbox import Sandbox, running_sandbox
-from engine.cli.sandbox_rules import WAREHOUSE
+from engine.cli.sandbox.rules import WAREHOUSE
 
 pb = order_service_pb2
 SHOP_PER_S = 2.0

@@ -36,8 +36,9 @@ class EngineFailed(Exception):
 class Engine:
     """One running engine. Build it with `running_engine`."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, settings_file: str = "") -> None:
         self.parts = parts
+        self._settings_file = settings_file
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.failed = ""
@@ -67,7 +68,13 @@ class Engine:
             await self._listen(rooms)
             web = asyncio.create_task(self._vital(rooms.web.serve_port()))
             jobs = [asyncio.create_task(self._vital(job)) for job in jobs_of(parts, rooms)]
-            logger().info("serving", grpc_port=self.grpc_port, http_port=self.http_port, epoch=epoch)
+            logger().info(
+                "serving",
+                grpc_port=self.grpc_port,
+                http_port=self.http_port,
+                epoch=epoch,
+                settings=self._settings_file or "defaults",
+            )
             try:
                 yield
             finally:
@@ -129,9 +136,12 @@ class Engine:
 
 @asynccontextmanager
 async def running_engine(
-    settings: Settings, registry: Registry, *, clock: Clock | None = None
+    settings: Settings, registry: Registry, *, clock: Clock | None = None, settings_file: str = ""
 ) -> AsyncIterator[Engine]:
-    """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError."""
+    """Open the store, start everything, and stop it again. Raises ConfigError, StoreUnsafe, OSError.
+
+    settings_file: where the settings come from, for the log.
+    """
     metrics = Metrics()
     store = await SqliteStore.open(
         settings.store.path,
@@ -140,16 +150,18 @@ async def running_engine(
         observer=StoreMetrics(metrics),
     )
     try:
-        engine = Engine(Parts(settings, registry, store, metrics, clock or SystemClock()))
+        engine = Engine(Parts(settings, registry, store, metrics, clock or SystemClock()), settings_file)
         async with engine.serving():
             yield engine
     finally:
         await store.aclose()
 
 
-async def serve(settings: Settings, registry: Registry, ready: Callable[[Engine], None]) -> None:
+async def serve(
+    settings: Settings, registry: Registry, ready: Callable[[Engine], None], *, settings_file: str = ""
+) -> None:
     """Run until SIGTERM or SIGINT; a second one stops at once. Raises EngineFailed, and as `running_engine`."""
-    async with running_engine(settings, registry) as engine:
+    async with running_engine(settings, registry, settings_file=settings_file) as engine:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.stop)

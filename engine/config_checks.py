@@ -33,7 +33,7 @@ def cross_checks(settings: Settings, doubtful: Collection[str] = ()) -> list[str
     """
     found: list[str] = []
     for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
-        if not _is_host_port(listen):
+        if not is_host_port(listen):
             found.append(f"{section}.listen: {listen!r} is not HOST:PORT; write for example 127.0.0.1:50051")
     if "server" not in doubtful:
         found += _listener_problems(settings.server)
@@ -75,7 +75,7 @@ def _listener_problems(server: ServerSettings) -> list[str]:
         found.append("server.tls_certificate_file, server.tls_key_file: one is missing; give both or none")
     if server.client_ca_file and not server.tls_certificate_file:
         found.append("server.client_ca_file: client certificates need TLS; set tls_certificate_file and tls_key_file")
-    open_to_others = _is_host_port(server.listen) and not is_loopback(server.listen)
+    open_to_others = is_host_port(server.listen) and not is_loopback(server.listen)
     if open_to_others and not server.tls_certificate_file and not server.allow_plaintext:
         found.append(
             f"server.listen: {server.listen} is not loopback and there is no TLS; "
@@ -205,7 +205,8 @@ def _duplicates(section: str, names: list[str]) -> list[str]:
     ]
 
 
-def _is_host_port(listen: str) -> bool:
+def is_host_port(listen: str) -> bool:
+    """True for HOST:PORT with a port that exists."""
     host, _, port = listen.rpartition(":")
     return bool(host) and port.isdecimal() and int(port) <= 65_535
 

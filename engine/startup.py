@@ -6,6 +6,9 @@ the rules' compiler.
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import ssl
 import tomllib
 from collections.abc import Callable, Collection
@@ -20,10 +23,10 @@ from engine.api.convert.rules import CelRules
 from engine.api.convert.stall_rules import CelStallRules
 from engine.api.gate import Tenants
 from engine.config import ConfigError, Reading, Settings, is_open_to_others, read
-from engine.config_checks import compilable
+from engine.config_checks import compilable, is_host_port
 from engine.core.policy.stalls import StallRule
 from engine.core.registry import Registry
-from engine.wiring import accounts_of, read_master_key, stall_rules_of, tenants_of
+from engine.wiring import accounts_of, read_master_key, split_listen, stall_rules_of, tenants_of
 
 T = TypeVar("T")
 
@@ -75,7 +78,7 @@ def startup_problems(
 
     path: the settings file, for who may read it. doubtful: sections of which something could not be read.
     """
-    problems = secrecy_problems(path, settings, registry) + certificate_problems(settings)
+    problems = secrecy_problems(path, settings, registry) + certificate_problems(settings) + place_problems(settings)
     if "account" not in doubtful:
         problems += rule_problems(settings, registry)
     rules = tuple(compilable(rule) for rule in settings.stall_rule)
@@ -87,6 +90,14 @@ def startup_problems(
         except ConfigError as error:
             problems += error.problems
     return problems
+
+
+def warnings_of(settings: Settings) -> list[str]:
+    """What keeps an engine from being of use, though not from starting."""
+    if any(account.enabled for account in settings.account):
+        return []
+    what = "account: none is enabled" if settings.account else "account: none is configured"
+    return [f"{what}: nothing can be booked; see engine/README.md"]
 
 
 def font_problems(settings: Settings) -> list[str]:
@@ -170,6 +181,37 @@ def certificate_problems(settings: Settings) -> list[str]:
     except ssl.SSLError:
         problems.append(f"server.client_ca_file: {server.client_ca_file} holds no PEM certificate; name the CA's file")
     return problems
+
+
+def place_problems(settings: Settings) -> list[str]:
+    """Places where an engine could not be: a folder for the store that is not there, addresses of other machines."""
+    folder = Path(settings.store.path).absolute().parent
+    problems = []
+    if not folder.is_dir():
+        problems.append(f"store.path: the folder {folder} does not exist; create it or name another")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        problems.append(f"store.path: the folder {folder} cannot be written; make it writable or name another")
+    for section, listen in (("server", settings.server.listen), ("ingress", settings.ingress.listen)):
+        if is_host_port(listen) and (reason := _why_not_bound(*split_listen(listen))):
+            problems.append(
+                f"{section}.listen: {listen} cannot be listened on ({reason}); name an address of this machine, "
+                "and a port above 1023 if the engine may not use others"
+            )
+    return problems
+
+
+def _why_not_bound(host: str, port: int) -> str:
+    """Why an address cannot be had, empty if it can; one that is taken by now may be free when an engine starts."""
+    if host in ("::", "0.0.0.0"):  # noqa: S104  # every machine's own: gRPC takes what the system has of them
+        return ""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return "" if error.errno == errno.EADDRINUSE else error.strerror or type(error).__name__
+    return ""
 
 
 def _master_key(settings: Settings) -> object:

@@ -29,6 +29,7 @@ from engine.store.codec import AesGcmCodec, Codec, PlainCodec
 from engine.store.in_hand import InHand
 from engine.store.port import Store
 
+MAKE_KEY = "name the file that holds the key, or make one for a new store: openssl rand -hex 32"
 ANONYMOUS = "default"
 """The tenant of every caller while none is configured."""
 
@@ -246,11 +247,11 @@ def read_master_key(path: Path) -> bytes:
             raise ConfigError([f"{where}: {path} can be read by others; run chmod 600 on it"])
         key = bytes.fromhex(path.read_text("ascii").strip())
     except OSError as error:
-        raise ConfigError([f"{where}: {path} cannot be read ({error.strerror})"]) from error
+        raise ConfigError([f"{where}: {path} cannot be read ({error.strerror}); {MAKE_KEY}"]) from error
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise ConfigError([f"{where}: {path} must hold 64 hex digits; make them with openssl rand -hex 32"])
+        raise ConfigError([f"{where}: {path} must hold 64 hex digits; {MAKE_KEY}"])
     return key
 
 

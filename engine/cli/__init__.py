@@ -14,6 +14,7 @@ import click
 COMMANDS = {
     "serve": "Run the engine.",
     "demo": "Show the main job on this machine: book, fall back, recover, print.",
+    "sandbox": "Run an engine with simulated carriers to develop against.",
     "ship": "Turn a merchant's order file into waybills and labels.",
     "order": "Look at, create, quote, cancel or watch orders.",
     "label": "Fetch labels of booked orders.",

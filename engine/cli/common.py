@@ -15,17 +15,26 @@ from rich.table import Table
 
 FAILED, BAD_USAGE, UNREACHABLE = 1, 2, 3
 
+HERE = Path("crossdock.toml")
+"""The settings of whoever names no others."""
+
 # In a file or a pipe nothing has to fit a window: ids stay in one piece, to be searched and copied.
 PIPE_WIDTH = 200
 output = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)
 errors = Console(stderr=True, highlight=False)
+
+
+def _settings_file(_context: click.Context, _option: click.Parameter, named: Path | None) -> Path | None:
+    return named or (HERE if HERE.is_file() else None)
+
 
 config_option = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="CROSSDOCK_CONFIG",
-    help="Settings file; also CROSSDOCK_CONFIG.",
+    callback=_settings_file,
+    help=f"Settings file; also CROSSDOCK_CONFIG. Default: a {HERE} in the current folder, if there is one.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 limit_option = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)

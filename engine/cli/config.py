@@ -29,7 +29,7 @@ def check(config_path: Path | None, as_json: bool) -> None:
     Exit codes: 0 sound, 2 problems (each names the key and the remedy).
     """
     from engine.core.registry import load_carriers
-    from engine.startup import examine, font_problems
+    from engine.startup import examine, font_problems, warnings_of
 
     registry = load_carriers()
     try:
@@ -39,13 +39,19 @@ def check(config_path: Path | None, as_json: bool) -> None:
     settings = reading.settings
     if problems := reading.problems + font_problems(settings):
         _end(problems, as_json)
+    warnings = warnings_of(settings)
     if as_json:
-        print_json({"sound": True, "accounts": [a.id for a in settings.account], "rules": len(settings.rule)})
+        file = str(config_path) if config_path else None
+        accounts = [account.id for account in settings.account]
+        facts = {"sound": True, "file": file, "accounts": accounts, "rules": len(settings.rule), "warnings": warnings}
+        print_json(facts)
         return
-    output.print(
-        f"The configuration is sound: {len(settings.account)} accounts, {len(settings.rule)} rules, "
-        f"{len(settings.tenant) or 'no'} tenants."
-    )
+    kinds = (("account", settings.account), ("rule", settings.rule), ("tenant", settings.tenant))
+    counts = ", ".join(f"{len(found) or 'no'} {kind}{'s' * (len(found) != 1)}" for kind, found in kinds)
+    source = config_path or "no file, the defaults and the environment alone"
+    output.print(f"The configuration is sound ({source}): {counts}.", soft_wrap=True, markup=False)
+    for warning in warnings:
+        output.print(f"warning: {warning}", soft_wrap=True, markup=False)
     for plugin in registry.plugins:
         if plugin.problem:
             output.print(f"Not used, and not loaded: plug-in {plugin.name} ({plugin.problem})", markup=False)

@@ -140,7 +140,7 @@ class Nursery:
         stdin_theirs, stdin = os.pipe()
         stdout, stdout_theirs = os.pipe()
         try:
-            with log.open("ab") as stderr:
+            with open(log, "ab", opener=_private) as stderr:
                 pid = self._ask(request, (stdin_theirs, stdout_theirs, stderr.fileno()))["pid"]
         except BaseException:
             os.close(stdin)
@@ -164,6 +164,10 @@ class Nursery:
             raise OSError("the process that forks this sandbox's others has ended; stop the sandbox and start it again")
         found: dict[str, Any] = json.loads(answer)
         return found
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 _nursery: Nursery | None = None

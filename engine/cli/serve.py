@@ -25,6 +25,8 @@ objects for each call; whatever of ours ties a ring, an error kept as a value ab
 def serve(config_path: Path | None, ready_json: bool) -> None:
     """Run the engine until SIGTERM or SIGINT (a second one stops at once).
 
+    Settings come from --config, CROSSDOCK_CONFIG or a crossdock.toml in the current folder, the first that is there.
+
     Exit codes: 0 stopped as asked, 1 cannot start, 2 bad configuration, 75 the disk failed under the store.
     """
     try:
@@ -53,7 +55,7 @@ def run(config_path: Path | None, *, ready_json: bool) -> None:
     from engine.app import Engine, EngineFailed
     from engine.app import serve as serve_engine
     from engine.core.registry import load_carriers
-    from engine.startup import examine
+    from engine.startup import examine, warnings_of
     from engine.store.port import StoreError
 
     registry = load_carriers()
@@ -66,6 +68,9 @@ def run(config_path: Path | None, *, ready_json: bool) -> None:
         if plugin.problem:
             log.logger().error("plug-in left out", plugin=plugin.name, problem=plugin.problem)
 
+    for warning in warnings_of(settings):
+        log.logger().warning(warning)
+
     def ready(engine: Engine) -> None:
         settle_collector()
         if ready_json:
@@ -73,6 +78,6 @@ def run(config_path: Path | None, *, ready_json: bool) -> None:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve_engine(settings, registry, ready))
+            runner.run(serve_engine(settings, registry, ready, settings_file=str(config_path or "")))
     except (OSError, StoreError, EngineFailed) as error:
         stop_with([str(error)], FAILED)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from crossdock import Client
 from tests.acceptance.harness import eventually, parcel_order, world
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(90)]
@@ -65,6 +68,31 @@ def test_state_survives_the_sandbox(tmp_path: Path) -> None:
 
         assert after.booking.waybill_number == before.booking.waybill_number
         assert again.booking.waybill_number != before.booking.waybill_number
+
+    asyncio.run(play())
+
+
+def test_the_command_runs_until_ctrl_c(tmp_path: Path) -> None:
+    """It says where it listens, books by the simulated carriers, ends with 0, and is for its owner only."""
+    folder = tmp_path / "kept"
+
+    async def play() -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "engine", "sandbox", "--json", "--folder", str(folder)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(60.0):
+            told = json.loads(await process.stdout.readline())
+            async with Client(told["server"]) as client:
+                booked = (await client.create_order(parcel_order("developed"))).order
+            process.send_signal(signal.SIGINT)
+            await process.wait()
+
+        assert process.returncode == 0
+        assert (told["accounts"], told["api_key"]) == ({"sf": "sf-sandbox", "zto": "zto-sandbox"}, None)
+        assert booked.booking.waybill_number in (folder / f"{booked.booking.carrier}-ledger.jsonl").read_text()
+        assert [file.name for file in folder.glob("*.log") if file.stat().st_mode & 0o077] == []
 
     asyncio.run(play())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,18 @@ from crossdock_sdk.manifest import Setting
 from engine.config import (
     AccountSettings,
     ConfigError,
+    IngressSettings,
     PartySettings,
     ReturnRuleSettings,
     RuleSettings,
+    ServerSettings,
     Settings,
     StallRuleSettings,
     StoreSettings,
     TenantSettings,
 )
 from engine.core.registry import Registry
-from engine.startup import examine, prepare, rule_problems, secrecy_problems, startup_problems
+from engine.startup import examine, place_problems, prepare, rule_problems, secrecy_problems, startup_problems
 from tests.fakes.carrier import FakeCarrier, manifest
 
 SETTINGS = (Setting("check_word", "the check word", secret=True),)
@@ -110,3 +113,32 @@ def test_a_settings_file_with_a_secret_is_for_its_owner_only(tmp_path: Path, mod
 
     assert len(found) == count
     assert all("chmod 600" in text and "s3cret" not in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        (Settings(store=StoreSettings(path="/nowhere/x.db")), "store.path: the folder /nowhere does not exist; create"),
+        (
+            Settings(server=ServerSettings(listen="192.0.2.1:50051")),
+            "server.listen: 192.0.2.1:50051 cannot be listened on (Cannot assign requested address); name an address",
+        ),
+        (
+            Settings(ingress=IngressSettings(listen="nobody.invalid:1")),
+            "ingress.listen: nobody.invalid:1 cannot be listened on (",
+        ),
+    ],
+)
+def test_places_where_an_engine_cannot_be_are_named(settings: Settings, what: str) -> None:
+    """Before it starts, with the key and the remedy."""
+    (problem,) = place_problems(settings)
+
+    assert problem.startswith(what)
+
+
+def test_an_address_that_is_taken_is_no_mistake_of_the_settings() -> None:
+    """They are checked beside the engine that runs by them."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        assert place_problems(Settings(server=ServerSettings(listen=listen))) == []

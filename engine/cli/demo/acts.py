@@ -18,6 +18,7 @@ from engine.cli.demo.parcels import FOLLOWED, follow_parcels
 from engine.cli.demo.returns import send_back
 from engine.cli.demo.story import Story, demo_order
 from engine.cli.sandbox import Sandbox, running_sandbox
+from engine.cli.signals import stoppable
 
 CARRIER_LATENCY_S = 0.06
 ORDERS = "orders.csv"
@@ -226,4 +227,5 @@ def _say_goodbye(story: Story, sandbox: Sandbox, folder: Path, *, keep: bool) ->
 async def _stay(*, silent: bool) -> None:
     if not silent:
         output.print("\n  The engine and the simulated carriers stay up until Ctrl-C.")
-    await asyncio.Event().wait()
+    async with stoppable():
+        await asyncio.Event().wait()

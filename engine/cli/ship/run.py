@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from engine.cli.ship.results import write_results
 from engine.cli.ship.screen import Screen
 from engine.cli.ship.shipping import Shipper
 from engine.cli.ship.summary import Summary, summarise
+from engine.cli.signals import stoppable
 from engine.clock import Clock
 
 RESULTS_NAME = "results.csv"
@@ -82,7 +82,7 @@ class Run:
         ticker = asyncio.create_task(self._tick())
         try:
             with self._screen.context():
-                async with _stoppable() as stopped:
+                async with stoppable() as stopped:
                     await self._ship()
             if stopped:
                 stop = Interrupted("stopped by a signal; run the same command again: nothing is booked twice")
@@ -167,30 +167,3 @@ class Run:
             now_s = self._clock.monotonic()
             sending_s = now_s - self._sending_from_s if self._sending_from_s else self._sending_s
             self._screen.tick(self._phase, self._desk, now_s=now_s, sending_s=sending_s)
-
-
-@asynccontextmanager
-async def _stoppable() -> AsyncIterator[list[signal.Signals]]:
-    """Turns SIGINT and SIGTERM into the end of the block; the list then holds the signal."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    received: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        if not received:
-            task.cancel()
-        received.append(number)
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield received
-    except asyncio.CancelledError:
-        if not received:
-            raise
-        task.uncancel()
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)

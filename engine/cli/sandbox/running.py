@@ -25,7 +25,7 @@ import tomli_w
 from crossdock_sdk.simulator import CarrierSimulator, Entry, Faults, read_ledger
 from engine import crash
 from engine.cli.nursery import Child, spawn
-from engine.cli.sandbox_rules import RETURN_RULES, RULES, WAREHOUSE
+from engine.cli.sandbox.rules import RETURN_RULES, RULES, WAREHOUSE
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -88,6 +88,11 @@ class Sandbox:
         self._engine: Child | None = None
 
     @property
+    def accounts(self) -> dict[str, str]:
+        """Simulator's name -> its account's id."""
+        return {name: account_of(name) for name in self.simulators}
+
+    @property
     def engine_pid(self) -> int:
         """Process id of the running engine."""
         assert self._engine is not None, "start_engine first"
@@ -120,6 +125,11 @@ class Sandbox:
             return 0
         async with asyncio.timeout(timeout_s):
             return await self._engine.wait()
+
+    async def engine_ended(self) -> int:
+        """Wait for the running engine's end, however long it lives; its exit code."""
+        assert self._engine is not None, "start_engine first"
+        return await self._engine.wait()
 
     def terminate_engine(self) -> None:
         """SIGTERM, once each call: the second one makes it hurry."""
@@ -211,7 +221,7 @@ async def _simulator(
         "port": ports.get(name),
         "control-port": ports.get(f"{name}-control"),
         "ledger": ledger,
-        "push-url": f"http://127.0.0.1:{ports.get('http')}/push/{name}-sandbox",
+        "push-url": f"http://127.0.0.1:{ports.get('http')}/push/{account_of(name)}",
         "speed": speed,
         "first-serial": first_serial,
     }
@@ -256,6 +266,11 @@ def code_of(name: str) -> str:
     return name.partition("-")[0]
 
 
+def account_of(name: str) -> str:
+    """The id of a simulator's account."""
+    return f"{name}-sandbox"
+
+
 def _account(simulator: SimulatorProcess) -> dict[str, Any]:
     from engine.core.registry import load_simulator
 
@@ -264,7 +279,7 @@ def _account(simulator: SimulatorProcess) -> dict[str, Any]:
     account = kind.account(simulator.url)
     secrets = {key: secret.reveal() for key, secret in account.secrets.items()}
     return {
-        "id": f"{simulator.code}-sandbox",
+        "id": account_of(simulator.code),
         "carrier": code,
         "base_url": account.base_url,
         "priority": 10 if code == "sf" else 20,
