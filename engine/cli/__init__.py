@@ -1,15 +1,21 @@
 """The `crossdock` command. Each command is its own module, imported when it is used: `--help` stays quick.
 
 Exit codes: 0 done, 1 something was refused or failed (the output says what), 2 wrong usage or configuration,
-3 the server cannot be reached, 75 the disk failed under the store.
+3 the server cannot be reached, 75 the disk failed under the store, 130 ended by Ctrl-C where the command gives that no
+other meaning.
 """
 
 from __future__ import annotations
 
 import importlib
 import keyword
+import signal
+import sys
 
 import click
+
+STOPPED = 128 + signal.SIGINT
+"""As shells tell of a process that the signal ended."""
 
 COMMANDS = {
     "serve": "Run the engine.",
@@ -41,6 +47,14 @@ class LazyGroup(click.Group):
         name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(importlib.import_module(f"engine.cli.{name}"), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Ctrl-C that it does not take itself ends it with a code of its own: nothing was refused."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            sys.exit(STOPPED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List without importing."""
