@@ -65,4 +65,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="crossdock-engine", prog_name="crossdock")
 def main() -> None:
-    """Crossdock books parcels with express carriers, prints waybill labels and never loses or doubles a booking."""
+    """Crossdock books parcels with express carriers, prints waybill labels and never loses or doubles a booking.
+
+    Commands that call an engine read its address from CROSSDOCK_SERVER and your API key from CROSSDOCK_API_KEY.
+    """

@@ -38,7 +38,7 @@ def test_lists_of_commands_cut_no_sentence() -> None:
 def test_commands_that_call_an_engine_say_how() -> None:
     """Address and key come from the environment."""
     calling = [path for path, c in commands(main) if any(option.name == "server" for option in c.params)]
-    texts = {path: help_of(*path) for path in calling}
+    texts = {path: help_of(*path) for path in [(), *calling]}
 
     assert len(calling) > 10
     assert [p for p, text in texts.items() if "CROSSDOCK_SERVER" not in text or "CROSSDOCK_API_KEY" not in text] == []
