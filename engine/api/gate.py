@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ import grpc
 import msgspec
 import uuid_utils
 from google.protobuf.message import DecodeError
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 from crossdock_sdk import Party
 from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
@@ -44,6 +45,10 @@ longer counts, or readers that stall would use up `server.max_concurrent_calls`.
 SPARE = 2
 """Essential calls get room for twice as many calls as all others, so that a flood does not lock them out."""
 RETRY_S = 1.0
+MOST_FIELDS_TOLD = 20
+"""Wrong fields of one call that the log names."""
+_MAP_KEY = re.compile(r"\[(?!\d+\]).*\]")
+"""What a path names an entry of a map by was made up by the caller, and may be anything."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -170,6 +175,7 @@ class Gate(grpc.aio.ServerInterceptor):
             open_calls.inc()
             self._open += 1
             code, told = "OK", True
+            refusal: status_pb2.Status | None = None
             try:
                 caller = self._enter(method, context)
                 with self._backstop.limit(caller.deadline_s + ANSWER_MARGIN_S):
@@ -182,13 +188,13 @@ class Gate(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 told = error is not self._overloaded  # the log would not hold them all
-                status = self._status_of(method, error, started)
-                code = _code_name(status.code)
-                await abort(context, status)
+                refusal = self._status_of(method, error, started)
+                code = _code_name(refusal.code)
+                await abort(context, refusal)
             finally:
                 open_calls.dec()
                 self._open -= 1
-                self._count(method, code, started, told=told)
+                self._count(method, code, started, refusal, told=told)
 
         return call
 
@@ -199,6 +205,7 @@ class Gate(grpc.aio.ServerInterceptor):
             open_calls.inc()
             self._open += 1
             code, told = "OK", True
+            refusal: status_pb2.Status | None = None
             try:
                 self._enter(method, context)
                 answers: AsyncIterator[Any] | Awaitable[None] = behaviour(request, context)
@@ -216,15 +223,15 @@ class Gate(grpc.aio.ServerInterceptor):
                 raise asyncio.CancelledError from error
             except Exception as error:
                 told = error is not self._overloaded
-                status = self._status_of(method, _first(error), started)
-                code = _code_name(status.code)
+                refusal = self._status_of(method, _first(error), started)
+                code = _code_name(refusal.code)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REFUSAL_TAKEN_WITHIN_S):
-                        await abort(context, status)
+                        await abort(context, refusal)
             finally:
                 open_calls.dec()
                 self._open -= 1
-                self._count(method, code, started, told=told)
+                self._count(method, code, started, refusal, told=told)
 
         return call
 
@@ -252,12 +259,26 @@ class Gate(grpc.aio.ServerInterceptor):
             return self._overloaded_status  # made once: what is refused costs as little as can be
         return status_or_defect(method, error)
 
-    def _count(self, method: str, code: str, started: float, *, told: bool) -> None:
+    def _count(self, method: str, code: str, started: float, refusal: status_pb2.Status | None, *, told: bool) -> None:
         seconds = time.perf_counter() - started
         self._metrics.grpc_calls(method, code).inc()
         self._metrics.grpc_seconds(method).observe(seconds)
         if told and code not in ("OK", "CANCELLED"):
-            logger().info("call refused", method=method, code=code, seconds=round(seconds, 4))
+            why = _facts_of(refusal) if refusal is not None else {}
+            logger().info("call refused", method=method, code=code, **why, seconds=round(seconds, 4))
+
+
+def _facts_of(refusal: status_pb2.Status) -> dict[str, Any]:
+    """Whose call was refused, why, and for which fields: never what stood in them."""
+    caller = current.get(None)
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in refusal.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    facts: dict[str, Any] = {"tenant": caller.tenant if caller is not None else "", "reason": info.reason}
+    if bad.field_violations:
+        facts["fields"] = [_MAP_KEY.sub("[*]", v.field) for v in bad.field_violations[:MOST_FIELDS_TOLD]]
+    return facts
 
 
 def _reader(handler: Any) -> Callable[[bytes], Any]:

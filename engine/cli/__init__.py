@@ -1,15 +1,21 @@
 """The `crossdock` command. Each command is its own module, imported when it is used: `--help` stays quick.
 
 Exit codes: 0 done, 1 something was refused or failed (the output says what), 2 wrong usage or configuration,
-3 the server cannot be reached, 75 the disk failed under the store.
+3 the server cannot be reached, 75 the disk failed under the store, 130 ended by Ctrl-C where the command gives that no
+other meaning.
 """
 
 from __future__ import annotations
 
 import importlib
 import keyword
+import signal
+import sys
 
 import click
+
+STOPPED = 128 + signal.SIGINT
+"""As shells tell of a process that the signal ended."""
 
 COMMANDS = {
     "serve": "Run the engine.",
@@ -42,6 +48,14 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f"engine.cli.{name}"), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Ctrl-C that it does not take itself ends it with a code of its own: nothing was refused."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            sys.exit(STOPPED)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List without importing."""
         with formatter.section("Commands"):
@@ -51,4 +65,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="crossdock-engine", prog_name="crossdock")
 def main() -> None:
-    """Crossdock books parcels with express carriers, prints waybill labels and never loses or doubles a booking."""
+    """Crossdock books parcels with express carriers, prints waybill labels and never loses or doubles a booking.
+
+    Commands that call an engine read its address from CROSSDOCK_SERVER and your API key from CROSSDOCK_API_KEY.
+    """

@@ -20,7 +20,7 @@ def config() -> None:
     """Check settings, hash API keys."""
 
 
-@config.command()
+@config.command(short_help="Check the whole configuration as `serve` would.")
 @config_option
 @json_option
 def check(config_path: Path | None, as_json: bool) -> None:
@@ -57,7 +57,7 @@ def check(config_path: Path | None, as_json: bool) -> None:
             output.print(f"Not used, and not loaded: plug-in {plugin.name} ({plugin.problem})", markup=False)
 
 
-@config.command("hash-key")
+@config.command("hash-key", short_help="Print the api_key_sha256 of an API key.")
 @click.option("--new", is_flag=True, help="Make a new random key and print it too.")
 def hash_key(new: bool) -> None:
     """Print the api_key_sha256 of an API key, asked for or read from a pipe (it is not echoed into any file)."""

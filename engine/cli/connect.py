@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from engine.cli.common import BAD_USAGE, FAILED, UNREACHABLE, stop_with
+from engine.cli.common import BAD_USAGE, FAILED, UNREACHABLE, errors, stop_with
 from engine.config_checks import is_loopback
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ _OPTIONS = (
         default="127.0.0.1:50051",
         envvar="CROSSDOCK_SERVER",
         show_default=True,
-        help="HOST:PORT of the engine; also CROSSDOCK_SERVER. TLS off this machine.",
+        help="HOST:PORT of the engine; also CROSSDOCK_SERVER. TLS off this machine. "
+        "The API key is read from CROSSDOCK_API_KEY.",
     ),
     click.option(
         "--tls-ca",
@@ -87,6 +91,26 @@ def with_client(where: Where, use: Callable[[Client], Awaitable[T]]) -> T:
         stop_with([f"{ARGUMENTS.get(argument, argument)}: {text}"], BAD_USAGE)
 
 
+class Cursor(msgspec.Struct):
+    """How far a watch has come."""
+
+    reached: str = ""
+
+
+@contextmanager
+def told_cursor(given: str) -> Iterator[Cursor]:
+    """Around a watch from cursor `given`: Ctrl-C ends it with 0. However it ends, the cursor to go on from is said."""
+    cursor = Cursor()
+    try:
+        yield cursor
+    except KeyboardInterrupt:
+        cursor.reached = cursor.reached or given
+        sys.exit(0)
+    finally:
+        if cursor.reached:
+            errors.print(f"go on with --cursor {cursor.reached}", soft_wrap=True, markup=False)
+
+
 async def find_order(client: Client, key: str) -> Order:
     """The order with this id, else with this reference (which may look like an id). Raises NotFound."""
     from crossdock import NotFound
@@ -102,6 +126,8 @@ async def find_order(client: Client, key: str) -> Order:
 
 
 def _lines(error: CrossdockError) -> list[str]:
-    """One line a wrong field; other errors say all in their message."""
+    """One line a wrong field; other errors say all in their message, but for the way to give a key here."""
+    if error.code.name == "UNAUTHENTICATED" and not os.environ.get("CROSSDOCK_API_KEY"):
+        return [f"the engine asks for an API key; set CROSSDOCK_API_KEY to yours [{error.code.name}]"]
     fields = getattr(error, "violations", ()) if error.code.name == "INVALID_ARGUMENT" else ()
     return [f"{v.field}: {v.description}" for v in fields] or [str(error)]

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from engine.cli.common import BAD_USAGE, FAILED, json_option, limit_option, output, print_json, print_table, stop_with
-from engine.cli.connect import Where, find_order, where_options, with_client
-from engine.cli.wording import as_dict, as_line, at_most, enum_name, enum_value
+from engine.cli.connect import Where, find_order, told_cursor, where_options, with_client
+from engine.cli.wording import EnumOption, as_dict, as_line, at_most, contract, enum_name, enum_value
 
 # -sig: editors on Windows put a mark before the text.
 ORDER_FILE = click.File("r", encoding="utf-8-sig")
@@ -21,7 +21,7 @@ def order() -> None:
     """Look at, create, quote, cancel or watch orders."""
 
 
-@order.command()
+@order.command(short_help="Show an order, with every attempt.")
 @click.argument("key")
 @where_options
 @json_option
@@ -31,7 +31,13 @@ def get(key: str, where: Where, as_json: bool) -> None:
 
 
 @order.command("list")
-@click.option("--state", multiple=True, help="Only this state, for example BOOKED; may repeat.")
+@click.option(
+    "--state",
+    cls=EnumOption,
+    enum=lambda: contract("core_pb2").Order.State,
+    multiple=True,
+    help="Only this state; may repeat.",
+)
 @click.option("--carrier", multiple=True, help="Only this carrier; may repeat.")
 @limit_option
 @where_options
@@ -55,7 +61,7 @@ def list_orders(state: Sequence[str], carrier: Sequence[str], limit: int, where:
         output.print(more)
 
 
-@order.command()
+@order.command(short_help="Create the order in a JSON file.")
 @click.argument("file", type=ORDER_FILE)
 @click.option("--request-id", default=None, help="Idempotency key; default: a new one.")
 @where_options
@@ -78,7 +84,7 @@ def create(file: Any, request_id: str | None, where: Where, as_json: bool) -> No
         sys.exit(FAILED)
 
 
-@order.command()
+@order.command(short_help="Explain every candidate for an order. Books nothing.")
 @click.argument("file", type=ORDER_FILE)
 @click.option("--live", is_flag=True, help="Ask the carriers for prices now.")
 @where_options
@@ -125,29 +131,34 @@ def cancel(key: str, where: Where, as_json: bool) -> None:
         stop_with([f"{key} is {state}: {why}; look again with `crossdock order get`"], FAILED)
 
 
-@order.command()
+@order.command(short_help="Print what happens to orders, as it happens.")
 @click.option("--cursor", default="", help="Resume after this cursor; 0 for everything kept; empty for from now on.")
 @where_options
 @json_option
 def watch(cursor: str, where: Where, as_json: bool) -> None:
-    """Print what happens to orders until interrupted; one line (or JSON object) an event."""
+    """Print what happens to orders until interrupted, then the cursor to go on from.
 
-    async def use(client: Any) -> None:
-        async for message in client.watch_orders(cursor):
-            if not message.HasField("event"):
-                continue
-            event = message.event
-            if as_json:
-                click.echo(as_line(message))
-                continue
-            kind = enum_name(type(event).Kind, event.kind)
-            facts = (event.reference, kind, _state_name(event), event.carrier, event.waybill_number, event.reason)
-            output.print(f"{message.cursor:>8}", *facts, soft_wrap=True, markup=False)
+    One line (or JSON object) an event.
+    """
+    with told_cursor(cursor) as told:
 
-    try:
+        async def use(client: Any) -> None:
+            async for message in client.watch_orders(cursor):
+                if message.HasField("event"):
+                    _show_event(message, as_json)
+                told.reached = message.cursor  # after it was shown: better twice than never
+
         with_client(where, use)
-    except KeyboardInterrupt:
-        sys.exit(0)
+
+
+def _show_event(message: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(as_line(message))
+        return
+    event = message.event
+    kind = enum_name(type(event).Kind, event.kind)
+    facts = (event.reference, kind, _state_name(event), event.carrier, event.waybill_number, event.reason)
+    output.print(f"{message.cursor:>8}", *facts, soft_wrap=True, markup=False)
 
 
 def _read(file: Any) -> Any:

@@ -10,9 +10,14 @@ import click
 
 from engine.cli.common import BAD_USAGE, FAILED, json_option, limit_option, output, print_json, print_table, stop_with
 from engine.cli.connect import Where, find_order, where_options, with_client
-from engine.cli.wording import as_dict, at_most, enum_name, enum_value, local
+from engine.cli.wording import EnumOption, as_dict, at_most, contract, enum_name, enum_value, local
 
 return_id_argument = click.argument("return_id", metavar="RETURN_ID")
+
+
+def spelled_reason(name: str) -> str:
+    """The contract's name as it is typed: wrong-size."""
+    return name.lower().replace("_", "-")
 
 
 @click.group("return")
@@ -22,7 +27,14 @@ def return_() -> None:
 
 @return_.command()
 @click.argument("order_key", metavar="ORDER")
-@click.option("--reason", required=True, help="Why, for example wrong-size or damaged.")
+@click.option(
+    "--reason",
+    cls=EnumOption,
+    enum=lambda: contract("return_service_pb2").ReturnReason,
+    spelled=spelled_reason,
+    required=True,
+    help="Why.",
+)
 @click.option(
     "--item", "items", multiple=True, metavar="SKU=N", help="N pieces of a sku or title; default: everything."
 )
@@ -50,7 +62,7 @@ def create(
     from crossdock.v1 import return_service_pb2 as pb
 
     wanted = [_item(text) for text in items]
-    why = enum_value(pb.ReturnReason, "--reason", reason, spelled=lambda name: name.lower().replace("_", "-"))
+    why = enum_value(pb.ReturnReason, "--reason", reason, spelled=spelled_reason)
 
     async def use(client: Any) -> Any:
         order = await find_order(client, order_key)
@@ -75,7 +87,13 @@ def get(return_id: str, where: Where, as_json: bool) -> None:
 
 
 @return_.command("list")
-@click.option("--state", multiple=True, help="Only this state, for example UNDER_REVIEW; may repeat.")
+@click.option(
+    "--state",
+    cls=EnumOption,
+    enum=lambda: contract("return_service_pb2").Return.State,
+    multiple=True,
+    help="Only this state; may repeat.",
+)
 @click.option("--order", "order_key", default="", help="Only returns of this order, by id or reference.")
 @limit_option
 @where_options
@@ -102,7 +120,7 @@ def list_returns(state: Sequence[str], order_key: str, limit: int, where: Where,
         output.print(more)
 
 
-@return_.command()
+@return_.command(short_help="Approve by hand, or book again what no carrier took.")
 @return_id_argument
 @click.option("--explanation", default="", help="Why, for whoever reads it later.")
 @where_options
@@ -132,7 +150,7 @@ def receive(return_id: str, remark: str, where: Where, as_json: bool) -> None:
     _show(with_client(where, lambda client: client.confirm_return_received(return_id, remark)), as_json)
 
 
-@return_.command()
+@return_.command(short_help="Give a return up before it is handed over.")
 @return_id_argument
 @where_options
 @json_option

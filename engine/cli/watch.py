@@ -6,7 +6,6 @@ to go on from is said on standard error.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing, nullcontext
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.common import errors, json_option, output
-from engine.cli.connect import Where, where_options, with_client
+from engine.cli.common import json_option, output
+from engine.cli.connect import Where, told_cursor, where_options, with_client
 from engine.cli.track_wording import event_status, event_text, milestone_name, place, status_name
-from engine.cli.wording import as_line, enum_value, local
+from engine.cli.wording import EnumOption, as_line, contract, enum_value, local
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +47,13 @@ COLUMNS = (
 @click.command()
 @click.option("--cursor", default="", help="Resume after this cursor; 0 for everything kept; empty for from now on.")
 @click.option("--carrier", multiple=True, metavar="CODE", help="Only this carrier; may repeat.")
-@click.option("--status", multiple=True, help="Only parcels that stand there now, as DELIVERED; may repeat.")
+@click.option(
+    "--status",
+    cls=EnumOption,
+    enum=lambda: contract("track_status_pb2").TrackStatus,
+    multiple=True,
+    help="Only parcels that stand there now; may repeat.",
+)
 @click.option("--changes-only", is_flag=True, help="Only events that changed where a parcel stands.")
 @click.option("--alerts-only", is_flag=True, help="Only alerts of parcels that stand still, and their ends.")
 @where_options
@@ -63,34 +68,26 @@ def watch(
     as_json: bool,
 ) -> None:
     """Print what happens to parcels until interrupted, then the cursor to go on from."""
-    from crossdock.v1 import track_status_pb2 as pb
-
     if changes_only and alerts_only:
         raise click.UsageError("--changes-only and --alerts-only: an alert changes no status; give one of them")
-    statuses = [enum_value(pb.TrackStatus, "--status", word) for word in status]
-    reached = ""
+    with told_cursor(cursor) as told:
+        from crossdock.v1 import track_status_pb2 as pb
 
-    async def use(client: Client) -> None:
-        nonlocal reached
-        answers = client.watch_tracks(
-            cursor, statuses=statuses, carriers=carrier, status_changes_only=changes_only, alerts_only=alerts_only
-        )
-        live = output.is_terminal and not as_json
-        with _live() if live else nullcontext(_print_json if as_json else _print_line) as show:
-            async with aclosing(answers):
-                async for message in answers:
-                    if message.HasField("news"):
-                        show(message)
-                    reached = message.cursor  # after it was shown: better twice than never
+        statuses = [enum_value(pb.TrackStatus, "--status", word) for word in status]
 
-    try:
+        async def use(client: Client) -> None:
+            answers = client.watch_tracks(
+                cursor, statuses=statuses, carriers=carrier, status_changes_only=changes_only, alerts_only=alerts_only
+            )
+            live = output.is_terminal and not as_json
+            with _live() if live else nullcontext(_print_json if as_json else _print_line) as show:
+                async with aclosing(answers):
+                    async for message in answers:
+                        if message.HasField("news"):
+                            show(message)
+                        told.reached = message.cursor  # after it was shown: better twice than never
+
         with_client(where, use)
-    except KeyboardInterrupt:
-        reached = reached or cursor
-        sys.exit(0)
-    finally:
-        if reached:
-            errors.print(f"go on with --cursor {reached}", soft_wrap=True, markup=False)
 
 
 def facts(message: WatchTracksResponse) -> tuple[str, ...]:

@@ -5,9 +5,13 @@ An engine may be newer than the command that asks it: an enum's value without a 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import AsyncIterator, Callable
+from copy import copy
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from engine.cli.common import BAD_USAGE, stop_with
 
@@ -33,11 +37,30 @@ def enum_value(enum: Any, option: str, word: str, *, spelled: Callable[[str], st
     """
     prefix = _prefix(enum)
     name = prefix + word.upper().replace("-", "_")
-    known = enum.keys()[1:]
-    if name not in known:
-        words = (spelled(each.removeprefix(prefix)) for each in known)
-        stop_with([f"{option} {word}: use one of {', '.join(words)}"], BAD_USAGE)
+    if name not in enum.keys()[1:]:
+        stop_with([f"{option} {word}: use one of {', '.join(_words(enum, spelled))}"], BAD_USAGE)
     return enum.Value(name)
+
+
+def contract(module: str) -> Any:
+    """A module of the contract, loaded when it is needed: `--help` of a group stays quick."""
+    return importlib.import_module(f"crossdock.v1.{module}")
+
+
+class EnumOption(click.Option):
+    """An option that takes a value of one of the contract's enums, and lists them all in its help."""
+
+    def __init__(
+        self, *names: Any, enum: Callable[[], Any], spelled: Callable[[str], str] = str, **details: Any
+    ) -> None:
+        super().__init__(*names, **details)
+        self._enum, self._spelled = enum, spelled
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """See click.Option; the words are read from the contract now."""
+        told = copy(self)
+        told.help = f"{self.help} One of {', '.join(_words(self._enum(), self._spelled))}."
+        return click.Option.get_help_record(told, ctx)
 
 
 def as_dict(message: Message) -> dict[str, Any]:
@@ -69,6 +92,10 @@ async def at_most(limit: int, listed: AsyncIterator[T]) -> tuple[list[T], str]:
             return found, f"There are more; --limit {limit * 10} shows up to {limit * 10}."
         found.append(each)
     return found, ""
+
+
+def _words(enum: Any, spelled: Callable[[str], str]) -> list[str]:
+    return [spelled(name.removeprefix(_prefix(enum))) for name in enum.keys()[1:]]
 
 
 def _prefix(enum: Any) -> str:

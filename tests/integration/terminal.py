@@ -28,13 +28,17 @@ class Ran(msgspec.Struct):
 
 
 async def crossdock(
-    world: World | None, *arguments: str, folder: Path | None = None, piped: bytes | None = None
+    world: World | None,
+    *arguments: str,
+    folder: Path | None = None,
+    piped: bytes | None = None,
+    api_key: str = API_KEYS["amber"],
 ) -> Ran:
     """Run `crossdock` with these arguments; a command that calls the engine gets its address."""
     command = [sys.executable, "-m", "engine", *arguments]
     if world is not None:
         command += ["--server", world.server]
-    environment = {**os.environ, "CROSSDOCK_API_KEY": API_KEYS["amber"], "COLUMNS": "200"}
+    environment = {**os.environ, "CROSSDOCK_API_KEY": api_key, "COLUMNS": "200"}
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL if piped is None else asyncio.subprocess.PIPE,

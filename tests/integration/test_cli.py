@@ -205,6 +205,23 @@ async def test_no_engine_is_told_with_the_address(tmp_path: Path) -> None:
     assert "crossdock serve" in ran.err
 
 
+async def test_a_call_without_a_key_is_told_how_to_give_one(world: World) -> None:
+    """In the words of a terminal, not of the wire."""
+    ran = await crossdock(world, "order", "get", "X", api_key="")
+
+    assert (ran.code, "set CROSSDOCK_API_KEY" in ran.err, "Bearer" in ran.err) == (1, True, False)
+
+
+async def test_a_watch_of_orders_says_where_to_go_on(world: World) -> None:
+    """As that of parcels does."""
+    await kit.booked(world.caller(), "CLI-WATCHED")
+
+    ran = await interrupted(world, "order", "watch", "--cursor", "0")
+
+    assert ran.code == 0
+    assert "go on with --cursor " in ran.err
+
+
 async def test_plugins_are_shown_as_json() -> None:
     """Both built-in carriers are loaded through the same door as any other."""
     ran = await crossdock(None, "plugins", "--json")

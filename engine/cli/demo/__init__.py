@@ -20,7 +20,7 @@ __all__ = ["demo"]
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for labels, results and state; default a new one under the system's temporary folder.",
 )
-@click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C. To develop: `crossdock sandbox`.")
 @json_option
 def demo(folder: Path | None, keep: bool, as_json: bool) -> None:
     """Book a sample of orders with simulated carriers, let one fail, lose answers, kill the engine, print labels.

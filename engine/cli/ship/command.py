@@ -20,14 +20,17 @@ DEFAULT_SERVER = "127.0.0.1:50051"
 _EPILOG = (
     "The API key is read from the environment variable CROSSDOCK_API_KEY. Exit codes: 0 every row is shipped, "
     "1 some rows are not (results.csv says which and why), 2 wrong use, file or configuration, 3 the engine cannot be "
-    "reached or the run was stopped. Run the same command again at any time: nothing is booked twice."
+    "reached or the run was stopped, 130 Ctrl-C before the run or after its summary. Run the same command again at any "
+    "time: nothing is booked twice."
 )
 _PATH = click.Path(path_type=Path)
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("file", type=_PATH)
-@click.option("--server", envvar="CROSSDOCK_SERVER", help=f"Engine as HOST:PORT; default {DEFAULT_SERVER}.")
+@click.option(
+    "--server", envvar="CROSSDOCK_SERVER", help=f"Engine as HOST:PORT; also CROSSDOCK_SERVER; default {DEFAULT_SERVER}."
+)
 @click.option("--sandbox", is_flag=True, help="Start an engine with simulated carriers for this run.")
 @click.option("--map", "map_file", type=_PATH, help="TOML file that tells which column is which.")
 @click.option("--encoding", help="Encoding of the file; found out when not given.")

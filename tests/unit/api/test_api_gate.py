@@ -9,9 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 
-from engine.api.errors import Unauthenticated
+from engine.api.errors import RequestInvalid, Unauthenticated
 from engine.api.gate import Gate, Tenants
+from engine.core.errors import OrderNotFound
+from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import Tenant
 from engine.metrics import Metrics
 
@@ -111,6 +114,16 @@ class Call:
         """No deadline."""
 
 
+class Refused(Call):
+    """One whose refusal goes nowhere."""
+
+    def set_trailing_metadata(self, metadata: object) -> None:
+        """The details."""
+
+    async def abort(self, code: grpc.StatusCode, message: str) -> None:
+        """The end."""
+
+
 @pytest.mark.anyio
 async def test_a_reader_that_hung_up_is_no_defect() -> None:
     """gRPC fails the write that was under way: the call was cancelled, nothing of ours is broken."""
@@ -129,3 +142,60 @@ async def test_a_reader_that_hung_up_is_no_defect() -> None:
         await wrapped.unary_stream(b"", context)
 
     assert 'grpc_calls_total{code="CANCELLED",method="WatchTracks"} 1.0' in metrics.expose().decode()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("tenants", "refusal", "told"),
+    [
+        (
+            Tenants([], {}, anonymous="amber"),
+            RequestInvalid(
+                [
+                    FieldViolation("order.recipient.contact.phone", "13987654321 is short", "give 11 digits"),
+                    FieldViolation('order.parcels[0].tags["欧阳小满"]', "is long", "shorten it"),
+                ]
+            ),
+            {
+                "code": "INVALID_ARGUMENT",
+                "tenant": "amber",
+                "reason": "REQUEST_INVALID",
+                "fields": ["order.recipient.contact.phone", "order.parcels[0].tags[*]"],
+            },
+        ),
+        (
+            Tenants([], {}, anonymous="amber"),
+            OrderNotFound("欧阳小满"),
+            {"code": "NOT_FOUND", "tenant": "amber", "reason": "ORDER_NOT_FOUND"},
+        ),
+        (
+            Tenants([Tenant("amber", (digest("key"),), ())], {}),
+            None,
+            {"code": "UNAUTHENTICATED", "tenant": "", "reason": "UNAUTHENTICATED"},
+        ),
+    ],
+)
+async def test_a_refused_call_is_logged_with_whose_it_was_and_why(
+    tenants: Tenants, refusal: Exception | None, told: Mapping[str, Any]
+) -> None:
+    """Fields by their names; nothing that stood in them or was made up as a map's key."""
+    gate = Gate(tenants, Metrics(), default_deadline_s=1.0, longest_deadline_s=1.0, max_calls=1)
+
+    async def refuse(request: object, context: object) -> None:
+        raise refusal or AssertionError("nobody gets here")
+
+    async def handler(details: grpc.HandlerCallDetails) -> Any:
+        return grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=bytes)
+
+    details: Any = type("Details", (), {"method": "/crossdock.v1.OrderService/CreateOrder"})
+    wrapped: Any = await gate.intercept_service(handler, details)
+    with structlog.testing.capture_logs() as lines:
+        await asyncio.create_task(wrapped.unary_unary(b"", Refused()))
+
+    (line,) = lines
+    assert {key: line[key] for key in line.keys() - {"seconds"}} == {
+        "event": "call refused",
+        "log_level": "info",
+        "method": "CreateOrder",
+        **told,
+    }
