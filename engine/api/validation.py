@@ -64,6 +64,8 @@ def _words(message: Message, violation: Any) -> tuple[str, str]:
             return wrong, f"use {_one_of(_values(message, proto.field))}"
         case ["repeated", "unique"]:
             return "holds an entry more than once", "name each once"
+        case ["string", "min_len"] if not value:
+            return "is empty", "give it"
         case [kind, rule] if kind in _UNITS:
             wrong = f"has {_counted(len(value), _UNITS[kind])}" if value else "is empty"
             return wrong, f"give at {'most' if rule.startswith('max') else 'least'} {_counted(limit, _UNITS[kind])}"

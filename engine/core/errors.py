@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.core.policy.fields import FieldViolation
-from engine.core.policy.records import OrderRecord
+from engine.core.policy.records import OrderRecord, OrderState
 from engine.core.policy.return_records import ReturnRecord
 from engine.core.policy.routing import Considered
 
@@ -75,7 +75,10 @@ class OrderNotBooked(UseCaseError):
     """The order has no waybill (yet, or any more), which `what` needs."""
 
     def __init__(self, order: OrderRecord, what: str = "labels") -> None:
-        super().__init__(f"order {order.order_id} is {order.state}, {what} need BOOKED; watch it or get it again")
+        remedy = "watch it or get it again"
+        if order.state in (OrderState.CANCELLED, OrderState.FAILED):
+            remedy = "it will not be booked any more: create another order"
+        super().__init__(f"order {order.order_id} is {order.state}, {what} need BOOKED; {remedy}")
         self.order_id = order.order_id
         self.state = order.state
 

@@ -107,7 +107,7 @@ class Tracks:
         """The track of an order booked here, of its first parcel. Raises TrackNotFound."""
         loaded = await self._store.get_order(tenant, order_id)
         if loaded is None:
-            raise TrackNotFound(order_id, f"there is no order {order_id}", "check the id")
+            raise TrackNotFound(order_id, f"there is no order {order_id or 'without an id'}", "check the id")
         if loaded.order.booking is None:
             why = f"order {order_id} is {loaded.order.state} and was not booked"
             raise TrackNotFound(order_id, why, "get the order: it says what becomes of it")

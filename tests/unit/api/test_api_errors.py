@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from google.rpc import code_pb2, error_details_pb2
+from msgspec.structs import replace
 
 from crossdock.v1 import error_reason_pb2
 from crossdock_sdk import Address, Contact, Parcel, Party
@@ -83,6 +84,27 @@ def test_a_known_error_has_its_code_and_a_reason_of_the_contract(case: str) -> N
     assert (status.code, info.reason, info.domain) == (code, reason, DOMAIN)
     assert f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()
     assert info.metadata["source"] in ("ENGINE", "CARRIER")
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [
+        (OrderState.BOOKING, "watch it or get it again"),
+        (OrderState.CANCELLED, "it will not be booked any more: create another order"),
+        (OrderState.FAILED, "it will not be booked any more: create another order"),
+    ],
+)
+def test_an_order_that_is_not_booked_says_whether_it_ever_will_be(state: OrderState, remedy: str) -> None:
+    """Nobody shall watch what has come to its end."""
+    unbooked = errors.OrderNotBooked(replace(record(), state=state), "returns")
+
+    assert str(unbooked) == f"order o-1 is {state}, returns need BOOKED; {remedy}"
+
+
+@pytest.mark.parametrize("by", ["id", "reference"])
+def test_what_is_not_found_is_to_be_checked_by_what_was_given(by: str) -> None:
+    """A call that takes ids alone speaks of no reference."""
+    assert str(errors.OrderNotFound("x", by)) == f"there is no order x; check the {by}"
 
 
 @pytest.mark.parametrize("case", KNOWN)

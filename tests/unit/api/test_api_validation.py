@@ -27,8 +27,14 @@ CASES: list[tuple[Message, str, str, str]] = [
         "remove line breaks, tabs and the like",
     ),
     (core_pb2.Order(reference="a" * 65), "reference", "has 65 characters", "give at most 64 characters"),
-    (core_pb2.Order(), "reference", "is empty", "give at least 1 character"),
+    (core_pb2.Order(), "reference", "is empty", "give it"),
     (core_pb2.Order(), "recipient", "is missing", "give it"),
+    (
+        track_service_pb2.RecognizeCarrierRequest(waybill_number="1"),
+        "waybill_number",
+        "has 1 character",
+        "give at least 4 characters",
+    ),
     (core_pb2.Order(), "parcels", "is empty", "give at least 1 entry"),
     (core_pb2.Order(service_level=99), "service_level", "is 99, which is none of its values", LEVELS),  # type: ignore[arg-type]
     (core_pb2.Order(tags={"k" * 64: ""}), f"tags[{'k' * 64}]", "has 64 characters", "give at most 63 characters"),

@@ -110,9 +110,9 @@ async def test_only_booked_orders_have_labels() -> None:
         failed = await scene.create("A1")
         booked = await scene.create("A2")
         labels = labels_of(scene)
-        with pytest.raises(OrderNotBooked, match="FAILED"):
+        with pytest.raises(OrderNotBooked, match=r"FAILED, labels need BOOKED; it will not be booked any more"):
             await labels.get(TENANT, order_id(failed), LabelSpec())
-        with pytest.raises(OrderNotFound):
+        with pytest.raises(OrderNotFound, match=r"; check the id$"):
             await labels.get("other", order_id(booked), LabelSpec())
 
 

@@ -54,6 +54,29 @@ async def test_a_key_with_another_body_is_refused(request_id: str, reference: st
     assert scene.heard.refused == ["IDEMPOTENCY_KEY_REUSED"]
 
 
+@pytest.mark.parametrize("end", [OrderState.CANCELLED, OrderState.FAILED])
+async def test_the_reference_of_an_order_at_its_end_is_free_for_a_new_key(end: OrderState) -> None:
+    """As the contract says: the former keys give the former order, a new request_id another one, whatever its body."""
+    async with house(ALPHA) as scene:
+        if end is OrderState.FAILED:
+            scene.network.script("alpha", "book", refuse(ErrorClass.PERMANENT))
+        first = (await scene.create("A1")).order.order.order_id
+        if end is OrderState.CANCELLED:
+            await scene.run(scene.orders.cancel(TENANT, first, deadline_s=5.0))
+        replayed = [await scene.create("A1"), await scene.create("A1", request_id="")]
+        with pytest.raises(KeyReused, match=r"order\.reference"):
+            await scene.create("A1", request_id="", parcels=(Parcel(9000),))
+        anew = await scene.create("A1", request_id="new", parcels=(Parcel(9000),))
+        former = await scene.orders.get(TENANT, order_id=first)
+        newest = await scene.orders.get(TENANT, reference="A1")
+
+    assert [(each.replayed, each.order.order.order_id, each.order.order.state) for each in replayed] == [
+        (True, first, end)
+    ] * 2
+    assert (anew.replayed, anew.order.order.state, former.order.state) == (False, OrderState.BOOKED, end)
+    assert newest.order.order_id == anew.order.order.order_id != first
+
+
 async def test_the_reference_alone_is_a_key() -> None:
     """A caller that lost its request_id gets its order all the same."""
     async with house(ALPHA) as scene:

@@ -99,6 +99,10 @@ class OrderServiceServicer:
         Returns INVALID_ARGUMENT / ORDER_INVALID with all violations, FAILED_PRECONDITION / NO_ELIGIBLE_CARRIER when
         no configured carrier can take it (nothing is stored), ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED when
         `request_id` or `order.reference` was used with another body, RESOURCE_EXHAUSTED / ENGINE_OVERLOADED.
+
+        The reference of a FAILED or CANCELLED order is free again: a request with a new `request_id` books another order
+        under it, with the same body or another; the former keeps its `order_id`. A request with the former `request_id`, or
+        with the same body and none, is answered with the former order as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

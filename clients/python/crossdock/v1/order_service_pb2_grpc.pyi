@@ -47,6 +47,10 @@ class OrderServiceStub:
     Returns INVALID_ARGUMENT / ORDER_INVALID with all violations, FAILED_PRECONDITION / NO_ELIGIBLE_CARRIER when
     no configured carrier can take it (nothing is stored), ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED when
     `request_id` or `order.reference` was used with another body, RESOURCE_EXHAUSTED / ENGINE_OVERLOADED.
+
+    The reference of a FAILED or CANCELLED order is free again: a request with a new `request_id` books another order
+    under it, with the same body or another; the former keeps its `order_id`. A request with the former `request_id`, or
+    with the same body and none, is answered with the former order as it is.
     """
     BatchCreateOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BatchCreateOrdersRequest, _order_service_pb2.BatchCreateOrdersResponse]
     """Creates up to 500 orders in one call; each item has its own order or status.
@@ -100,6 +104,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Returns INVALID_ARGUMENT / ORDER_INVALID with all violations, FAILED_PRECONDITION / NO_ELIGIBLE_CARRIER when
     no configured carrier can take it (nothing is stored), ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED when
     `request_id` or `order.reference` was used with another body, RESOURCE_EXHAUSTED / ENGINE_OVERLOADED.
+
+    The reference of a FAILED or CANCELLED order is free again: a request with a new `request_id` books another order
+    under it, with the same body or another; the former keeps its `order_id`. A request with the former `request_id`, or
+    with the same body and none, is answered with the former order as it is.
     """
     BatchCreateOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchCreateOrdersRequest, _order_service_pb2.BatchCreateOrdersResponse]  # type: ignore[assignment]
     """Creates up to 500 orders in one call; each item has its own order or status.
@@ -162,6 +170,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         Returns INVALID_ARGUMENT / ORDER_INVALID with all violations, FAILED_PRECONDITION / NO_ELIGIBLE_CARRIER when
         no configured carrier can take it (nothing is stored), ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED when
         `request_id` or `order.reference` was used with another body, RESOURCE_EXHAUSTED / ENGINE_OVERLOADED.
+
+        The reference of a FAILED or CANCELLED order is free again: a request with a new `request_id` books another order
+        under it, with the same body or another; the former keeps its `order_id`. A request with the former `request_id`, or
+        with the same body and none, is answered with the former order as it is.
         """
 
     @_abc_1.abstractmethod
