@@ -138,7 +138,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {reason: "CARRIER_REJECTED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20035"}}
     """
     ERROR_REASON_TRACK_NOT_FOUND: _ErrorReason.ValueType  # 29
-    """Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo).
+    """Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo; with BadRequest where the
+    carrier is why).
     Example: {reason: "TRACK_NOT_FOUND", metadata: {source: "ENGINE", waybillNumber: "SF…"}}
     """
     ERROR_REASON_PUSH_REFUSED: _ErrorReason.ValueType  # 30
@@ -281,7 +282,8 @@ ERROR_REASON_CARRIER_REJECTED: ErrorReason.ValueType  # 28
 Example: {reason: "CARRIER_REJECTED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20035"}}
 """
 ERROR_REASON_TRACK_NOT_FOUND: ErrorReason.ValueType  # 29
-"""Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo).
+"""Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo; with BadRequest where the
+carrier is why).
 Example: {reason: "TRACK_NOT_FOUND", metadata: {source: "ENGINE", waybillNumber: "SF…"}}
 """
 ERROR_REASON_PUSH_REFUSED: ErrorReason.ValueType  # 30
