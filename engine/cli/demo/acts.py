@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from importlib import resources
 from pathlib import Path
 
@@ -44,12 +45,14 @@ async def play(folder: Path, *, keep: bool, as_json: bool) -> bool:
         await _killed_engine(story, sandbox)
         await follow_parcels(story, sandbox)
         await send_back(story, sandbox, folder)
-        if as_json:
-            print_json(_summary(story, sandbox, folder))
-        else:
-            _say_goodbye(story, sandbox, folder, keep=keep)
-        if keep:
-            await _stay(silent=as_json)
+        # Whoever reads the end may press Ctrl-C at once: from its first line on that ends a demo that stays up.
+        async with stoppable() if keep else nullcontext():
+            if as_json:
+                print_json(_summary(story, sandbox, folder))
+            else:
+                _say_goodbye(story, sandbox, folder, keep=keep)
+            if keep:
+                await asyncio.Event().wait()
     return story.sound
 
 
@@ -222,10 +225,4 @@ def _say_goodbye(story: Story, sandbox: Sandbox, folder: Path, *, keep: bool) ->
     output.print("\n  Try next, in a second shell:")
     for line in lines:
         output.print(f"    {line}", soft_wrap=True, markup=False)
-
-
-async def _stay(*, silent: bool) -> None:
-    if not silent:
-        output.print("\n  The engine and the simulated carriers stay up until Ctrl-C.")
-    async with stoppable():
-        await asyncio.Event().wait()
+    output.print("\n  The engine and the simulated carriers stay up until Ctrl-C.")
