@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from engine.core.policy.breaker import BreakerState
 from engine.core.policy.brownout import Reading
 from engine.core.policy.pressure import Pressure, Waits
-from engine.core.policy.records import AttemptRecord, LoadedOrder, OrderState
+from engine.core.policy.records import AT_REST, AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.return_records import ReturnReason, ReturnState, Verdict
 from engine.core.policy.track_records import TrackSource
 from engine.histograms import Histogram
@@ -69,6 +69,16 @@ class Metrics:
         for refresh in self.before_scrape:
             refresh()
         return generate_latest(self.registry)
+
+    def expect_orders_of(self, carriers: Iterable[str]) -> None:
+        """Orders at rest are counted from zero: `rate` misses what a series begins with, which would hide the first
+        orders that failed together. Repeatable."""
+        booked_or_not = {OrderState.BOOKED: (True,), OrderState.FAILED: (False,)}
+        named = tuple(carriers)
+        for state in AT_REST:
+            for is_booked in booked_or_not.get(state, (True, False)):
+                for carrier in named if is_booked else ("",):
+                    self.orders_settled(state.value, carrier)
 
     def _grpc_metrics(self) -> None:
         self.grpc_calls = self._counter("grpc_calls_total", "gRPC calls ended.", "method", "code")

@@ -66,6 +66,7 @@ class Parts:
         self.registry = registry
         self.store = store
         self.metrics = metrics
+        metrics.expect_orders_of({a.carrier for a in settings.account})
         self.clock = clock
         ready = prepare(settings, registry)
         weights = {t.name: t.weight for t in settings.tenant}

@@ -198,7 +198,7 @@ async def _lost(w: World) -> None:
     await w.faults("sf", operations=["book"], accept_then_cut_share=1.0)
     await w.faults("zto", operations=["book"], cut_share=1.0)
     await asyncio.gather(*[w.create(parcel_order(f"found-{n}", only=["sf"]), deadline_s=2.0) for n in range(8)])
-    lost = await asyncio.gather(*[w.create(parcel_order(f"lost-{n}", only=["zto"]), deadline_s=0.5) for n in range(3)])
+    lost = await asyncio.gather(*[w.create(parcel_order(f"lost-{n}", only=["zto"]), deadline_s=0.5) for n in range(6)])
     await asyncio.gather(*[w.becomes(order, "NEEDS_REVIEW", within_s=25.0) for order in lost])
 
 

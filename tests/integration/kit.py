@@ -94,8 +94,8 @@ async def refusal(call: Awaitable[object]) -> Answered:
 def answered(error: grpc.aio.AioRpcError) -> Answered:
     """What stands in an error: the rich status of the trailer, which must agree with the plain one."""
     trailer = dict(error.trailing_metadata() or ())
-    details = trailer["grpc-status-details-bin"]
-    assert isinstance(details, bytes)
+    details = trailer.get("grpc-status-details-bin")
+    assert isinstance(details, bytes), f"not a word of the engine's: {error.code().name} {error.details()}"
     status = status_pb2.Status.FromString(details)
     assert (status.code, status.message) == (error.code().value[0], error.details())
     return Answered(error.code(), status)

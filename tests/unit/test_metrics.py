@@ -120,6 +120,31 @@ def test_states_that_no_order_is_in_show_zero() -> None:
     assert value(metrics, "orders", state="NEEDS_REVIEW") == 0.0
 
 
+def test_orders_at_rest_are_counted_from_zero() -> None:
+    """Each state with each carrier that it can have, no other: the first orders that fail are a rise."""
+    metrics = Metrics()
+    metrics.order_settled(loaded(state=OrderState.FAILED))
+    metrics.expect_orders_of(["sf", "zto"])
+
+    shown = {
+        (sample.labels["state"], sample.labels["carrier"]): sample.value
+        for family in text_string_to_metric_families(metrics.expose().decode())
+        for sample in family.samples
+        if sample.name == "crossdock_orders_settled_total"
+    }
+    assert shown == {
+        ("BOOKED", "sf"): 0.0,
+        ("BOOKED", "zto"): 0.0,
+        ("CANCELLED", ""): 0.0,
+        ("CANCELLED", "sf"): 0.0,
+        ("CANCELLED", "zto"): 0.0,
+        ("FAILED", ""): 1.0,
+        ("NEEDS_REVIEW", ""): 0.0,
+        ("NEEDS_REVIEW", "sf"): 0.0,
+        ("NEEDS_REVIEW", "zto"): 0.0,
+    }
+
+
 def test_an_account_without_proof_shows_zero() -> None:
     """From the start, so that an alert can ask for it; a proof shows with its time."""
     metrics = Metrics()
