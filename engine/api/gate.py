@@ -19,7 +19,7 @@ import grpc
 import msgspec
 import uuid_utils
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from crossdock_sdk import Party
 from engine.api.errors import Draining, RequestInvalid, TooManyCalls, Unauthenticated, abort, defect, status_of
@@ -45,6 +45,7 @@ longer counts, or readers that stall would use up `server.max_concurrent_calls`.
 SPARE = 2
 """Essential calls get room for twice as many calls as all others, so that a flood does not lock them out."""
 RETRY_S = 1.0
+TOO_LATE = status_pb2.Status(code=code_pb2.DEADLINE_EXCEEDED, message="the deadline passed; what was accepted goes on")
 MOST_FIELDS_TOLD = 20
 """Wrong fields of one call that the log names."""
 _MAP_KEY = re.compile(r"\[(?!\d+\]).*\]")
@@ -114,6 +115,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self._open = 0
         self._admission = admission or Admission(Brownout(enabled=False))
         self.knock = knock
+        # One for all calls, so raised without the frames of those before: they would be kept as long as it is.
         self._overloaded = Overloaded(RETRY_S, "has too much to do for calls of this kind")
         self._overloaded_status = status_or_defect("", self._overloaded)
         self._backstop = Backstop()
@@ -181,8 +183,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 with self._backstop.limit(caller.deadline_s + ANSWER_MARGIN_S):
                     return await behaviour(read(request), context)
             except TimeoutError:
-                code = "DEADLINE_EXCEEDED"
-                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed; what was accepted goes on")
+                code, refusal = "DEADLINE_EXCEEDED", TOO_LATE
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
@@ -190,11 +191,15 @@ class Gate(grpc.aio.ServerInterceptor):
                 told = error is not self._overloaded  # the log would not hold them all
                 refusal = self._status_of(method, error, started)
                 code = _code_name(refusal.code)
-                await abort(context, refusal)
             finally:
                 open_calls.dec()
                 self._open -= 1
                 self._count(method, code, started, refusal, told=told)
+            # Not where the error is handled: gRPC would keep it with the call, and all its frames, in a ring that only
+            # the garbage collector undoes.
+            if refusal is not None:
+                await abort(context, refusal)
+            return None
 
         return call
 
@@ -225,13 +230,14 @@ class Gate(grpc.aio.ServerInterceptor):
                 told = error is not self._overloaded
                 refusal = self._status_of(method, _first(error), started)
                 code = _code_name(refusal.code)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(REFUSAL_TAKEN_WITHIN_S):
-                        await abort(context, refusal)
             finally:
                 open_calls.dec()
                 self._open -= 1
                 self._count(method, code, started, refusal, told=told)
+            if refusal is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REFUSAL_TAKEN_WITHIN_S):
+                        await abort(context, refusal)
 
         return call
 
@@ -239,13 +245,13 @@ class Gate(grpc.aio.ServerInterceptor):
         if self.draining:
             raise Draining("the engine is shutting down; try again in a moment or at another instance")
         if self._admission.brownout.gives_up(method):
-            raise self._overloaded
+            raise self._overloaded.with_traceback(None)
         if self._open > self._max_calls * (SPARE if method in ESSENTIAL else 1):
             raise TooManyCalls(f"the engine serves {self._max_calls} calls at once already; try again in a moment")
         metadata = dict(context.invocation_metadata() or ())
         tenant = self._tenants.find(metadata, context)
         if not self._admission.lets_in(method, tenant):
-            raise self._overloaded
+            raise self._overloaded.with_traceback(None)
         remaining = context.time_remaining()
         # gRPC tells a huge number when the client set no deadline.
         asked = self._default_s if remaining is None or remaining > 1e6 else min(remaining, self._longest_s)

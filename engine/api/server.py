@@ -41,14 +41,18 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 CALL_HEADROOM = 64
 """Calls above the limit that still get a proper RESOURCE_EXHAUSTED instead of a full queue."""
 
-MOST_WAITING = 16_384
-"""Calls that gRPC keeps until we see them. Beyond its own limit, a thousand, it would cut some at random: whose they
-are it does not know, and they would get CANCELLED instead of a refusal that says when to come back."""
+MOST_WAITING = 4096
+"""Calls of one queue that gRPC keeps until we see them. Beyond its own limit, a thousand, it would cut some at random:
+whose they are it does not know, and they would get CANCELLED instead of a refusal that says when to come back. These
+are seen within two seconds, also when they are dead, as after a flood of resets (CVE-2023-44487)."""
 
-MOST_STREAMS = 1024
-"""Calls at once on one connection. gRPC refuses new ones, as UNAVAILABLE without a word of ours, while more than this
-are being served *or taken down*; that stops floods of resets, but hits honest clients as well: at 128, two hundred
-callers on one connection had four of five bookings refused, when the engine had room for all."""
+MOST_STREAMS = 128
+"""Calls at once on one connection; a client that has more keeps them until others end.
+
+So many, or else a tenant that floods puts all its calls before everybody's. And gRPC must not refuse what is over it by
+its own count ("overload protection"), in which calls stand that were answered and not taken down yet: two hundred
+callers on one connection then had four of five bookings refused, as UNAVAILABLE and without a word of ours, when the
+engine had room for all."""
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_REQUEST),
@@ -57,6 +61,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_concurrent_streams", MOST_STREAMS),
     ("grpc.server.max_pending_requests", MOST_WAITING),
     ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING),
+    ("grpc.http.overload_protection", 0),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),

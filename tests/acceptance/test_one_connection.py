@@ -1,8 +1,9 @@
-"""One connection used by many: a crowd of honest callers is served, a flood of resets harms nobody else.
+"""One connection used by many: a crowd of honest callers is served, a flood of resets is borne.
 
 HTTP/2 lets a client open a stream and reset it at once, as often as it likes ("rapid reset", CVE-2023-44487). gRPC's
 answer is to refuse new streams of a connection while more than its limit are still being taken down, which hits an
-honest crowd of that size too: it gets UNAVAILABLE without a word of ours.
+honest crowd of that size too: it gets UNAVAILABLE without a word of ours. So that is off, and what the engine promises
+instead is tested here: the dead calls hold up their own kind only, and not for long.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 
 from crossdock.v1 import order_service_pb2, order_service_pb2_grpc
-from tests.acceptance.harness import World, world
+from tests.acceptance.harness import World, eventually, parcel_order, world
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 pb = order_service_pb2
 CROWD, CALLS_EACH = 600, 4
-RESETS, RESETS_A_WRITE = 30_000, 50
+RESETS, RESETS_A_WRITE = 60_000, 50
 FLOOD_AT_MOST_S = 20.0
-SERVED_SHARE = 0.9
+CALM_WITHIN_S = 10.0
 HEADERS = (
     (":method", "POST"),
     (":path", "/crossdock.v1.OrderService/ListOrders"),
@@ -57,17 +58,35 @@ def test_hundreds_of_calls_at_once_on_one_connection_get_an_answer_of_ours(tmp_p
     assert set(told) <= {"OK", "RESOURCE_EXHAUSTED"}, told
 
 
-def test_a_flood_of_resets_does_not_keep_others_from_being_served(tmp_path: Path) -> None:
-    """While one connection opens and resets thousands of calls a second, another one's calls are answered."""
+def test_a_flood_of_resets_holds_up_its_own_kind_only_and_not_for_long(tmp_path: Path) -> None:
+    """While one connection opens and resets thousands of lists a second another one books; then it lists as before."""
 
     async def play() -> Counter[str]:
         async with world(tmp_path) as w:
-            return await _beside_a_flood(w)
+            flood = asyncio.ensure_future(asyncio.to_thread(_flood, w.sandbox.server))
+            told = Counter[str]()
+            while not flood.done():
+                told[await _booked(w, told.total())] += 1
+            await flood
+
+            async def lists() -> bool:
+                return (await _told(w.orders, 1))["OK"] > 0
+
+            assert await eventually(lists, CALM_WITHIN_S)
+            return told
 
     told = asyncio.run(play())
 
     assert told.total() > 0
-    assert told["OK"] >= SERVED_SHARE * told.total(), told
+    assert set(told) == {"BOOKED"}, told
+
+
+async def _booked(w: World, number: int) -> str:
+    try:
+        order = await w.create(parcel_order(f"beside-{number}"), deadline_s=10.0, patience_s=0.0)
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
+    return order.State.Name(order.state).removeprefix("STATE_")
 
 
 async def _told(stub: order_service_pb2_grpc.OrderServiceAsyncStub, calls: int = CALLS_EACH) -> Counter[str]:
@@ -80,17 +99,6 @@ async def _told(stub: order_service_pb2_grpc.OrderServiceAsyncStub, calls: int =
             told[error.code().name] += 1
         else:
             told["OK"] += 1
-    return told
-
-
-async def _beside_a_flood(w: World) -> Counter[str]:
-    stub = w.orders
-    await _told(stub, 1)
-    flood = asyncio.ensure_future(asyncio.to_thread(_flood, w.sandbox.server))
-    told = Counter[str]()
-    while not flood.done():
-        told += await _told(stub, 1)
-    await flood
     return told
 
 

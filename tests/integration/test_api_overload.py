@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,31 @@ async def test_a_refused_call_is_not_even_read(world: World) -> None:
     otherwise = await refusal(raw(b"\xff\xff\xff", metadata=world.caller().metadata, timeout=10))
 
     assert (status.reason, otherwise.reason) == ("ENGINE_OVERLOADED", "REQUEST_INVALID")
+
+
+async def test_refused_calls_leave_nothing_behind(world: World) -> None:
+    """Neither frames nor what gRPC knows of a call, be it one answer or a stream; a flood is made of thousands."""
+    caller, refused = world.caller(), 100
+    ask: dict[str, Any] = {
+        "unary": lambda: caller.ListOrders(pb.ListOrdersRequest()),
+        "stream": lambda: caller.MergeLabels(label_service_pb2.MergeLabelsRequest(order_ids=["none"])).read(),
+    }
+    world.engine.parts.brownout.level = Level.EXPORTS
+    kept = {}
+    for kind, call in ask.items():
+        await refusal(call())
+        before = _calls_kept()
+        for _ in range(refused):
+            await refusal(call())
+        kept[kind] = _calls_kept() - before
+    world.engine.parts.brownout.level = Level.NORMAL
+
+    assert max(kept.values()) < refused / 10, kept
+
+
+def _calls_kept() -> int:
+    gc.collect()
+    return sum(type(one).__name__ in ("AbortError", "_ServicerContext", "traceback") for one in gc.get_objects())
 
 
 async def test_a_late_loop_is_seen_told_and_over_again(tmp_path: Path) -> None:
