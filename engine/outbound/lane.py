@@ -234,9 +234,12 @@ class Lane:
     def _start(self, queue: OperationQueue, jobs: Sequence[Job], now: float) -> None:
         permit = self._health.breaker.acquire(now)
         assert permit is not None, "admission and _pump ask the breaker first"
-        deadline = min(now + queue.limit.timeout_s, max(job.deadline for job in jobs))
-        # What became of a booking is worth waiting for until its call ends; a question can be asked again.
+        deadline = now + queue.limit.timeout_s
+        # What became of a booking is worth waiting for until its call ends. A question's call has the carrier's time,
+        # whoever waits for it: cut for callers in a hurry, it would make a carrier that is well seem to fail.
         waits_on = queue.operation in CHANGES_THE_WORLD
+        if waits_on:
+            deadline = min(deadline, max(job.deadline for job in jobs))
         for job in jobs:
             job.started = True
             if job.queued_at != now:

@@ -152,6 +152,22 @@ async def test_a_call_may_last_as_long_as_the_manifest_and_the_caller_allow(dead
     assert scene.transport.timeouts_s == [pytest.approx(expected)]
 
 
+async def test_the_call_of_a_question_has_the_carriers_time_whoever_is_in_a_hurry() -> None:
+    """Its caller leaves in time; the answer that comes later is no failure of the carrier's."""
+    async with yard(find=Limit(timeout_s=15.0)) as scene:
+        scene.transport.hold = True
+        asked = scene.start("find", "A0", deadline_s=4.0)
+        await scene.clock.settle(4.1)
+        with pytest.raises(Ambiguous, match="deadline"):
+            asked.result()
+        await scene.clock.settle(5.0)
+        scene.transport.release()
+        await scene.clock.settle()
+
+    assert scene.transport.timeouts_s == [pytest.approx(15.0)]
+    assert [call[:2] for call in scene.observer.calls] == [("find", "ANSWERED")]
+
+
 async def test_a_full_queue_refuses() -> None:
     """Nothing is unbounded."""
     async with yard(book=ONE, settings=LaneSettings(queue_limit=2, drain_s=0.2)) as scene:
