@@ -165,7 +165,7 @@ class Metrics:
         self.breaker = self._gauge(
             "breaker_state", "State of a lane's breaker: 0 closed, 1 half-open, 2 open.", *per_lane
         )
-        self.failback_share = self._gauge("failback_share", "Per cent of its orders an account gets.", "account")
+        self.failback_ratio = self._gauge("failback_ratio", "Part of its orders that an account gets.", "account")
         self.breaker_changes = self._counter(
             "breaker_changes_total", "Changes of a breaker's state.", *per_lane, "state"
         )
@@ -311,7 +311,7 @@ class Metrics:
             self.concurrency(*labels).set(lane.concurrency)
             self.breaker(*labels).set(BREAKER_VALUES[lane.breaker])
             if lane.key.operation_class is OperationClass.BOOKING:
-                self.failback_share(lane.key.account_id).set(lane.ramp_percent)
+                self.failback_ratio(lane.key.account_id).set(lane.ramp_percent / 100)
             for operation, rate in lane.rates_per_s.items():
                 if rate is not None:
                     self.rate(lane.key.carrier, lane.key.account_id, operation).set(rate)

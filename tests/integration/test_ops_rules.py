@@ -179,7 +179,7 @@ def _trouble(metrics: Metrics) -> None:
     for _ in range(10):
         metrics.fell_back("sf", "zto", "CAPACITY")
         metrics.diverted("sf", "zto", "QUEUE_WAIT")
-    metrics.failback_share("sf-main").set(10)
+    metrics.failback_ratio("sf-main").set(0.1)
     metrics.quota_used(*BOOK).set(0.99)
     metrics.accounts_proved({"sf-main": "sf"}, {})
     metrics.brownout_changed(Reading(Level.BOOKINGS, "loop_lag"))

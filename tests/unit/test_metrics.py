@@ -189,7 +189,7 @@ def test_lanes_are_read_when_scraped() -> None:
     assert value(metrics, "lane_rate_per_second", **WHERE, operation="find") is None
     assert value(metrics, "lane_quota_used_ratio", **WHERE, operation="book") == 0.96
     assert value(metrics, "lane_quota_used_ratio", **WHERE, operation="find") is None
-    assert value(metrics, "failback_share", account=WHERE["account"]) == 25.0
+    assert value(metrics, "failback_ratio", account=WHERE["account"]) == 0.25
 
 
 def test_diversions_and_levels_are_counted() -> None:

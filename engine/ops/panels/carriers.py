@@ -232,14 +232,14 @@ LANES = Row(
             ),
         ),
         Panel(
-            title="Share of its orders an account gets, per cent",
-            unit=Unit.COUNT,
+            title="Share of its orders an account gets",
+            unit=Unit.SHARE,
             width=12,
-            warn=99,
+            warn=0.99,
             low_is_bad=True,
-            advice="100 but after its breaker was open: then 10, 25, 50 for a healthy minute each; a fault starts it "
-            "again. Long under 100: see its failures by class.",
-            queries=(Query('min by (account) (crossdock_failback_share{account=~"$account"})', "{{account}}"),),
+            advice="All but after its breaker was open: then 10, 25, 50 % for a healthy minute each; a fault starts it "
+            "again. Long under 100 %: see its failures by class.",
+            queries=(Query('min by (account) (crossdock_failback_ratio{account=~"$account"})', "{{account}}"),),
         ),
         Panel(
             title="Calls allowed at once",
