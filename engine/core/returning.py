@@ -163,7 +163,7 @@ class Returning:
         failure = Failure("NO_ELIGIBLE_CARRIER", "no carrier was asked", "approve the return again")
         # With a courier where one is wanted and a carrier offers it; else the buyer hands it over.
         for pickup in (True, False) if record.wish.pickup else (False,):
-            draft = return_draft(record, forward.order.draft, carrier, pickup=pickup)
+            draft = return_draft(record, forward.order.draft, carrier, self._clock.now(), pickup=pickup)
             try:
                 await self._orders.create(record.tenant, draft, request_id=request_id, deadline_s=left_s)
                 return False

@@ -21,7 +21,7 @@ from engine.core.orders import Orders
 from engine.core.paging import page_of, read_token, write_token
 from engine.core.policy import returns as policy
 from engine.core.policy.records import LoadedOrder, OrderDraft, OrderState
-from engine.core.policy.return_items import resolve_items, returned_by
+from engine.core.policy.return_items import check_window, resolve_items, returned_by
 from engine.core.policy.return_records import (
     Decision,
     ReturnReason,
@@ -177,6 +177,7 @@ class Returns:
     async def _judged(self, wish: ReturnWish, forward: LoadedOrder, others: list[ReturnRecord]) -> ReturnStep:
         order, now = forward.order, self._clock.now()
         items, violations = resolve_items(wish, order.draft, others)
+        violations += check_window(wish, now)
         if violations:
             raise ReturnInvalid(violations)
         record = ReturnRecord(

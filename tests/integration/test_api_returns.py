@@ -118,6 +118,20 @@ async def test_a_request_that_makes_no_sense_is_refused_as_a_whole(world: World)
     assert set(answers[1].violations) == {"return_shipment.reason"}
 
 
+async def test_a_pickup_window_that_is_over_is_refused(world: World) -> None:
+    """No courier would come; the field is named, and the order can still be returned."""
+    caller = world.caller()
+    order = await booked(caller, "R-5b")
+    answer = await refusal(caller.CreateReturn(wanted(order, pickup=True, pickup_end_time=Timestamp(seconds=1))))
+    again = await caller.CreateReturn(wanted(order, pickup=True))
+
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "RETURN_INVALID")
+    assert answer.violations == {
+        "return_shipment.pickup_end_time": "is over; give a window that ends later, or leave it out"
+    }
+    assert again.return_shipment.return_id
+
+
 async def test_a_repeated_request_is_one_return(world: World) -> None:
     """By its request_id, and another body under it is refused with the return that holds it."""
     caller = world.caller()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -11,6 +12,7 @@ from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft, RoutingWish
 from engine.core.policy.return_records import ReturnItem, ReturnRecord, ReturnWish
 from engine.core.policy.returns import GIVEN_BACK
+from engine.core.policy.validation import window_over
 
 REFERENCE_PREFIX = "RETURN-"
 """Begins the reference of every order that carries a return; the return's id follows."""
@@ -81,14 +83,26 @@ def _left(draft: OrderDraft, others: Iterable[ReturnRecord]) -> dict[str, Return
     return left
 
 
-def return_draft(record: ReturnRecord, forward: OrderDraft, carrier: str, *, pickup: bool) -> OrderDraft:
-    """The order that carries it back: from the recipient to the shipper, with the carrier that brought it if it can."""
+def check_window(wish: ReturnWish, now: datetime) -> tuple[FieldViolation, ...]:
+    """What is wrong with the window in which a courier is wanted."""
+    start, end = wish.pickup_start_time, wish.pickup_end_time
+    if start and end and end <= start:
+        return (FieldViolation("pickup_end_time", "is not after pickup_start_time", "swap them"),)
+    return window_over(end, now, "pickup_end_time")
+
+
+def return_draft(record: ReturnRecord, forward: OrderDraft, carrier: str, now: datetime, *, pickup: bool) -> OrderDraft:
+    """The order that carries it back: from the recipient to the shipper, with the carrier that brought it if it can.
+
+    A window that ran out while somebody decided is left out: the courier comes when the carrier sends one.
+    """
     sold: dict[str, Item] = {}
     for item in (item for parcel in forward.parcels for item in parcel.items):
         sold.setdefault(item.sku or item.title, item)
     items = tuple([replace(sold[i.sku or i.title], quantity=i.quantity) for i in record.items])
     wish = record.wish
-    window = (wish.pickup_start_time, wish.pickup_end_time) if pickup else (None, None)
+    may_ask = pickup and not check_window(wish, now)
+    window = (wish.pickup_start_time, wish.pickup_end_time) if may_ask else (None, None)
     return OrderDraft(
         reference=return_reference(record.return_id),
         shipper=forward.recipient,

@@ -113,11 +113,14 @@ def _option_violations(draft: OrderDraft) -> Iterator[FieldViolation]:
 
 def window_violations(options: Options, now: datetime) -> tuple[FieldViolation, ...]:
     """A pickup window that is over; no courier comes then. Apart from `check_order`, since a repeat may come later."""
-    end = options.pickup_end_time
+    return window_over(options.pickup_end_time, now, "options.pickup_end_time")
+
+
+def window_over(end: datetime | None, now: datetime, field: str) -> tuple[FieldViolation, ...]:
+    """The same of a window's end that stands elsewhere. `field`: where it stands."""
     if end is None or end > now:
         return ()
-    remedy = "give a window that ends later, or leave it out"
-    return (FieldViolation("options.pickup_end_time", "is over", remedy),)
+    return (FieldViolation(field, "is over", "give a window that ends later, or leave it out"),)
 
 
 def check_waybill_number(number: str, field: str) -> tuple[FieldViolation, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from crossdock_sdk import Address, Contact, Item, Options, Parcel, Party
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft, RoutingWish
-from engine.core.policy.return_items import resolve_items, return_draft, return_reference, returned_by
+from engine.core.policy.return_items import check_window, resolve_items, return_draft, return_reference, returned_by
 from engine.core.policy.return_records import ReturnItem, ReturnReason, ReturnRecord, ReturnState, ReturnWish
 from engine.core.policy.returns import GIVEN_BACK
 from tests.fakes.rows import NOW, PARTY, RETURN_ID, a_return, draft
@@ -36,7 +37,7 @@ def other(*items: ReturnItem, state: ReturnState = ReturnState.BOOKED) -> Return
 
 def back(of: ReturnWish, *items: ReturnItem, forward: OrderDraft = ORDER, pickup: bool = False) -> OrderDraft:
     """The order of the way back."""
-    return return_draft(a_return(wish=of, items=items), forward, "sf", pickup=pickup)
+    return return_draft(a_return(wish=of, items=items), forward, "sf", NOW, pickup=pickup)
 
 
 def test_no_items_mean_everything_that_is_left() -> None:
@@ -114,10 +115,38 @@ def test_the_way_back_leads_from_the_buyer_to_the_shop() -> None:
 
 def test_a_courier_comes_in_the_wanted_window() -> None:
     """Only where the way back is booked with one."""
-    asked = wish(pickup=True, pickup_start_time=NOW, pickup_end_time=NOW)
+    later = NOW + timedelta(hours=2)
+    asked = wish(pickup=True, pickup_start_time=NOW, pickup_end_time=later)
 
-    assert back(asked, pickup=True).options == Options(pickup=True, pickup_start_time=NOW, pickup_end_time=NOW)
+    assert back(asked, pickup=True).options == Options(pickup=True, pickup_start_time=NOW, pickup_end_time=later)
     assert back(asked).options == Options()
+
+
+def test_a_window_that_ran_out_while_somebody_decided_is_left_out() -> None:
+    """The courier is still wanted."""
+    asked = wish(pickup=True, pickup_start_time=NOW - timedelta(days=2), pickup_end_time=NOW)
+
+    assert back(asked, pickup=True).options == Options(pickup=True)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "told"),
+    [
+        (None, None, []),
+        (NOW - timedelta(hours=1), None, []),
+        (NOW, NOW + timedelta(seconds=1), []),
+        (None, NOW, ["is over"]),
+        (NOW - timedelta(hours=2), NOW - timedelta(hours=1), ["is over"]),
+        (NOW + timedelta(hours=2), NOW + timedelta(hours=1), ["is not after pickup_start_time"]),
+    ],
+)
+def test_a_window_ends_after_now_and_after_its_start(
+    start: datetime | None, end: datetime | None, told: list[str]
+) -> None:
+    """In whatever half it is given."""
+    asked = wish(pickup=True, pickup_start_time=start, pickup_end_time=end)
+
+    assert [(v.field, v.description) for v in check_window(asked, NOW)] == [("pickup_end_time", text) for text in told]
 
 
 @pytest.mark.parametrize(
