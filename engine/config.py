@@ -157,9 +157,9 @@ class TariffStep(_Section, frozen=True):
 
     provinces: tuple[str, ...]
     first_weight_g: int
-    first_price: int
+    first_price_fen: int
     step_weight_g: int
-    step_price: int
+    step_price_fen: int
 
 
 class AccountSettings(_Section, frozen=True):

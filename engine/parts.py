@@ -106,7 +106,7 @@ class Parts:
             self.clock,
             LaneMetrics(self.metrics),
             LaneSettings(
-                queue_limit=given.queue_size,
+                queue_size=given.queue_size,
                 # Lanes close last: whoever could use an outcome has ended by then or was cut.
                 drain_s=0.0,
                 breaker=BreakerRules(open_s=given.breaker_open_s),

@@ -85,7 +85,8 @@ def account_facts(settings: Settings, registry: Registry) -> list[AccountFacts]:
             carrier=a.carrier,
             priority=a.priority,
             tariff=tuple(
-                Tariff(t.provinces, t.first_weight_g, t.first_price, t.step_weight_g, t.step_price) for t in a.tariff
+                Tariff(t.provinces, t.first_weight_g, t.first_price_fen, t.step_weight_g, t.step_price_fen)
+                for t in a.tariff
             ),
         )
         for a in settings.account

@@ -12,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec.structs import replace
 
 from crossdock.v1 import core_pb2, order_service_pb2, order_service_pb2_grpc
-from crossdock_sdk import Address, Contact, Party
 from engine.api import validation
 from engine.api.convert.candidates import KINDS_READ, write_candidate, write_event
 from engine.api.convert.orders import STATES_READ, read_draft, write_address, write_order
@@ -22,9 +21,9 @@ from engine.api.gate import Caller, current, status_or_defect
 from engine.api.watching import SLOW_READER_S, tell
 from engine.core.orders import Orders
 from engine.core.policy.fields import FieldViolation
-from engine.core.policy.records import OrderDraft
+from engine.core.policy.records import NOBODY, OrderDraft
 from engine.core.policy.validation import check_order
-from engine.core.watch import Checkpoint, Watch, WatchFilter
+from engine.core.watch import Checkpoint, EventFilter, Watch
 from engine.store.port import OrderFilter
 
 pb = order_service_pb2
@@ -32,7 +31,6 @@ pb = order_service_pb2
 ITEM_MARGIN_S = 0.002
 """Of a batch, kept back for beginning with each item and for writing its answer: what is not booked by then is told as
 BOOKING, not lost in a deadline that passes while 500 answers are written."""
-NOBODY = Party(Contact("", ""), Address())
 
 
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
@@ -157,7 +155,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> None:
         """Events and checkpoints; a reader that takes nothing for a while is sent away with its cursor."""
         validation.check(request)
-        wanted = WatchFilter(
+        wanted = EventFilter(
             states=frozenset(STATES_READ[s] for s in request.states if s in STATES_READ),
             carriers=frozenset(request.carriers),
             kinds=frozenset(KINDS_READ[k] for k in request.kinds if k in KINDS_READ),

@@ -11,7 +11,6 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from crossdock_sdk import Address, Contact, Party
 from engine.clock import Clock
 from engine.core.booker import Booker
 from engine.core.commits import SAFETY_S
@@ -31,6 +30,7 @@ from engine.core.policy.diversion import Choice, choose
 from engine.core.policy.places import has_place
 from engine.core.policy.records import (
     AT_REST,
+    NOBODY,
     AttemptRecord,
     BackupPolicy,
     EventKind,
@@ -46,7 +46,6 @@ from engine.crash import crash_point
 from engine.store.port import Accepted, AcceptKind, Idempotency, OrderFilter, Store
 
 OVERLOAD_RETRY_S = 1.0
-_NOBODY = Party(Contact("", ""), Address())
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -260,5 +259,5 @@ class Orders:
 def body_hash(draft: OrderDraft, *, from_warehouse: bool = False) -> bytes:
     """A digest of what the caller sent, the same for the same body in any process and under any configuration."""
     if from_warehouse:
-        draft = replace(draft, shipper=_NOBODY)
+        draft = replace(draft, shipper=NOBODY)
     return hashlib.blake2b(_encode(draft), digest_size=16).digest()

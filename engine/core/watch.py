@@ -29,7 +29,7 @@ RECENT = 512
 """Entries of each log that are remembered, so that watchers who keep up cost the store nothing."""
 
 
-class WatchFilter(msgspec.Struct, frozen=True):
+class EventFilter(msgspec.Struct, frozen=True):
     """Narrows a watch. Empty fields match everything."""
 
     states: frozenset[OrderState] = frozenset()
@@ -129,7 +129,7 @@ class Watch:
         self._wake()
 
     def orders(
-        self, tenant: str, cursor: str, wanted: WatchFilter, *, checkpoint_s: float = CHECKPOINT_S
+        self, tenant: str, cursor: str, wanted: EventFilter, *, checkpoint_s: float = CHECKPOINT_S
     ) -> AsyncIterator[Event | Checkpoint]:
         """Events of orders after `cursor` ("" = now), then as they come. Raises CursorInvalid, CursorExpired."""
         return self._read(self._orders, tenant, cursor, lambda event: wanted.matches(event.event), checkpoint_s)

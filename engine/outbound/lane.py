@@ -177,7 +177,7 @@ class Lane:
     def _admit(
         self, queue: OperationQueue, now: float, start_by: float, priority: Priority, tenant: str, is_retry: bool
     ) -> None:
-        is_full, breaker = self._waiting.count >= self._settings.queue_limit, self._health.breaker
+        is_full, breaker = self._waiting.count >= self._settings.queue_size, self._health.breaker
         reason, wait_s = obstacle(
             queue, breaker, now, start_by, priority, tenant, is_closed=self._closed, is_full=is_full
         )

@@ -14,7 +14,7 @@ from engine.outbound.job import NO_WEIGHTS
 class LaneSettings(msgspec.Struct, frozen=True):
     """How a lane behaves where the carrier's manifest is silent.
 
-    queue_limit: items that may wait in one lane. batch_wait_s: the longest an item waits for
+    queue_size: items that may wait in one lane. batch_wait_s: the longest an item waits for
     company; five times as long while others keep coming.
     least_time_s: no call starts with less time left. drain_s: how long closing waits for calls
     under way.
@@ -25,7 +25,7 @@ class LaneSettings(msgspec.Struct, frozen=True):
     tenant_weights: how tenants share a lane that has a backlog; 1 for those that are not named.
     """
 
-    queue_limit: int = 4096
+    queue_size: int = 4096
     batch_wait_s: float = 0.02
     least_time_s: float = 0.2
     drain_s: float = 20.0

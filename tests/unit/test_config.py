@@ -48,7 +48,7 @@ ONE_WRONG = [
     (ACCOUNT + "settings.a = 5", "account[0].settings: Expected `str`", "engine/README.md"),
     (ACCOUNT * 2, "account sf-main: stands 2 times", "unique"),
     (
-        ACCOUNT + "[[account.tariff]]\nprovinces = ['*']\nfirst_price = 1\nstep_weight_g = 1\nstep_price = 1",
+        ACCOUNT + "[[account.tariff]]\nprovinces = ['*']\nfirst_price_fen = 1\nstep_weight_g = 1\nstep_price_fen = 1",
         "account[0].tariff[0].first_weight_g: is missing",
         "add it",
     ),

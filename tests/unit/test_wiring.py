@@ -109,7 +109,9 @@ def test_an_account_that_is_switched_off_gets_no_new_bookings() -> None:
 
 def test_routing_learns_priority_and_tariff() -> None:
     """Of accounts whose carriers are here."""
-    step = TariffStep(provinces=("*",), first_weight_g=1000, first_price=1200, step_weight_g=500, step_price=300)
+    step = TariffStep(
+        provinces=("*",), first_weight_g=1000, first_price_fen=1200, step_weight_g=500, step_price_fen=300
+    )
     gone = replace(SOUND, id="gone-1", carrier="gone")
 
     (facts,) = account_facts(Settings(account=(replace(SOUND, priority=7, tariff=(step,)), gone)), REGISTRY)

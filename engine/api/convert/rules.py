@@ -19,11 +19,11 @@ from cel_expr_python import cel
 from msgspec.structs import replace
 
 from crossdock.v1 import core_pb2
-from crossdock_sdk import Address, Contact, Options, Party, ServiceLevel
+from crossdock_sdk import Options, ServiceLevel
 from engine.api.convert.orders import write_draft
 from engine.config import ConfigError, RuleSettings
 from engine.core.policy.divisions import is_remote
-from engine.core.policy.records import OrderDraft, RoutingWish
+from engine.core.policy.records import NOBODY, OrderDraft, RoutingWish
 from engine.core.policy.routing import RuleEffect
 
 LONGEST_RULE = 4096
@@ -117,8 +117,7 @@ def compile_rules(env: cel.Env, section: str, rules: Sequence[R], hint: str) -> 
     return compiled
 
 
-_NOBODY = Party(Contact("", ""), Address())
-_NO_ORDER = OrderDraft("", _NOBODY, _NOBODY, ())
+_NO_ORDER = OrderDraft("", NOBODY, NOBODY, ())
 
 
 def _compile(env: cel.Env, when: str, hint: str) -> cel.Expression:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from crossdock_sdk import Money, Options, Parcel, Party, Routing, ServiceLevel
+from crossdock_sdk import Address, Contact, Money, Options, Parcel, Party, Routing, ServiceLevel
 
 
 class OrderState(StrEnum):
@@ -66,6 +66,10 @@ class RoutingWish(msgspec.Struct, frozen=True):
     preferred: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     backup: BackupPolicy = BackupPolicy.AUTOMATIC
+
+
+NOBODY = Party(Contact("", ""), Address())
+"""Stands where a party is not known."""
 
 
 class OrderDraft(msgspec.Struct, frozen=True):

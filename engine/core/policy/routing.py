@@ -24,9 +24,9 @@ class Tariff(msgspec.Struct, frozen=True):
 
     provinces: tuple[str, ...]
     first_weight_g: int
-    first_price: int
+    first_price_fen: int
     step_weight_g: int
-    step_price: int
+    step_price_fen: int
 
 
 class AccountFacts(msgspec.Struct, frozen=True):
@@ -308,4 +308,4 @@ def tariff_price(tariff: Sequence[Tariff], draft: OrderDraft) -> Money | None:
         return None
     extra_g = max(0, draft.weight_g - step.first_weight_g)
     steps = -(-extra_g // step.step_weight_g) if step.step_weight_g else 0
-    return Money("CNY", step.first_price + steps * step.step_price)
+    return Money("CNY", step.first_price_fen + steps * step.step_price_fen)

@@ -12,7 +12,7 @@ from crossdock_sdk import ErrorClass, PushRequest
 from engine.core.policy.records import Event
 from engine.core.policy.track_records import DeadLetter
 from engine.core.tracks import TrackKey
-from engine.core.watch import Watch, WatchFilter
+from engine.core.watch import EventFilter, Watch
 from tests.fakes.carrier import ALL, manifest, refuse, signature
 from tests.fakes.house import TENANT, House, house, states
 
@@ -124,7 +124,7 @@ async def test_a_stalled_watcher_is_read_no_further_than_a_page() -> None:
         await scene.create()
         event = (await scene.events())[0]
     log = Log()
-    stream = Watch(log).orders(TENANT, "0", WatchFilter())  # type: ignore[arg-type]
+    stream = Watch(log).orders(TENANT, "0", EventFilter())  # type: ignore[arg-type]
 
     await anext(stream)
     await asyncio.sleep(0)

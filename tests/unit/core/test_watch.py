@@ -11,7 +11,7 @@ import pytest
 from crossdock_sdk import ErrorClass
 from engine.core.errors import CursorExpired, CursorInvalid
 from engine.core.policy.records import Event, EventKind, OrderState
-from engine.core.watch import PAGE, Checkpoint, WatchFilter
+from engine.core.watch import PAGE, Checkpoint, EventFilter
 from tests.fakes.carrier import manifest, refuse
 from tests.fakes.house import TENANT, House, house
 from tests.fakes.rows import NOW
@@ -19,7 +19,7 @@ from tests.fakes.rows import NOW
 pytestmark = pytest.mark.anyio
 
 ALPHA, BETA = manifest("alpha"), manifest("beta")
-ALL = WatchFilter()
+ALL = EventFilter()
 
 
 async def take(stream: AsyncIterator[Event | Checkpoint], count: int) -> list[Event | Checkpoint]:
@@ -91,15 +91,15 @@ async def test_a_backlog_of_several_pages_has_no_gap(remembered: int, monkeypatc
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (WatchFilter(states=frozenset({OrderState.BOOKED})), [EventKind.ORDER_BOOKED]),
-        (WatchFilter(carriers=frozenset({"beta"})), [EventKind.CARRIER_CHANGED, EventKind.ORDER_BOOKED]),
+        (EventFilter(states=frozenset({OrderState.BOOKED})), [EventKind.ORDER_BOOKED]),
+        (EventFilter(carriers=frozenset({"beta"})), [EventKind.CARRIER_CHANGED, EventKind.ORDER_BOOKED]),
         (
-            WatchFilter(states=frozenset({OrderState.BOOKING}), carriers=frozenset({"beta"})),
+            EventFilter(states=frozenset({OrderState.BOOKING}), carriers=frozenset({"beta"})),
             [EventKind.CARRIER_CHANGED],
         ),
     ],
 )
-async def test_a_filter_tells_only_what_is_wanted(wanted: WatchFilter, expected: list[EventKind]) -> None:
+async def test_a_filter_tells_only_what_is_wanted(wanted: EventFilter, expected: list[EventKind]) -> None:
     """By state, by carrier, or both."""
     async with house(ALPHA, BETA) as scene:
         scene.network.script("alpha", "book", refuse(ErrorClass.CAPACITY))
@@ -146,7 +146,7 @@ async def test_another_tenants_events_move_the_cursor_and_are_never_told() -> No
 async def test_events_that_do_not_match_do_not_put_the_checkpoint_off() -> None:
     """A busy store with nothing for this watcher: its cursor still advances on time."""
     async with house(ALPHA) as scene:
-        nothing = WatchFilter(carriers=frozenset({"nobody"}))
+        nothing = EventFilter(carriers=frozenset({"nobody"}))
         stream = scene.watch.orders(TENANT, "0", nothing, checkpoint_s=0.0)
         await scene.create()
         scene.watch._changed.set()

@@ -170,7 +170,7 @@ async def test_the_call_of_a_question_has_the_carriers_time_whoever_is_in_a_hurr
 
 async def test_a_full_queue_refuses() -> None:
     """Nothing is unbounded."""
-    async with yard(book=ONE, settings=LaneSettings(queue_limit=2, drain_s=0.2)) as scene:
+    async with yard(book=ONE, settings=LaneSettings(queue_size=2, drain_s=0.2)) as scene:
         scene.transport.hold = True
         tasks = [scene.book(f"A{n}") for n in range(3)]
         await scene.clock.settle()
