@@ -172,10 +172,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self, method: str, read: Callable[[bytes], Any], behaviour: Callable[..., Awaitable[Any]]
     ) -> Callable[..., Awaitable[Any]]:
         async def call(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            started = time.perf_counter()
-            open_calls = self._metrics.grpc_open(method)
-            open_calls.inc()
-            self._open += 1
+            started = self._begin(method)
             code, told = "OK", True
             refusal: status_pb2.Status | None = None
             try:
@@ -192,9 +189,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 refusal = self._status_of(method, error, started)
                 code = _code_name(refusal.code)
             finally:
-                open_calls.dec()
-                self._open -= 1
-                self._count(method, code, started, refusal, told=told)
+                self._end(method, code, started, refusal, told=told)
             # Not where the error is handled: gRPC would keep it with the call, and all its frames, in a ring that only
             # the garbage collector undoes.
             if refusal is not None:
@@ -205,10 +200,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            started = time.perf_counter()
-            open_calls = self._metrics.grpc_open(method)
-            open_calls.inc()
-            self._open += 1
+            started = self._begin(method)
             code, told = "OK", True
             refusal: status_pb2.Status | None = None
             try:
@@ -231,9 +223,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 refusal = self._status_of(method, _first(error), started)
                 code = _code_name(refusal.code)
             finally:
-                open_calls.dec()
-                self._open -= 1
-                self._count(method, code, started, refusal, told=told)
+                self._end(method, code, started, refusal, told=told)
             if refusal is not None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REFUSAL_TAKEN_WITHIN_S):
@@ -265,8 +255,17 @@ class Gate(grpc.aio.ServerInterceptor):
             return self._overloaded_status  # made once: what is refused costs as little as can be
         return status_or_defect(method, error)
 
-    def _count(self, method: str, code: str, started: float, refusal: status_pb2.Status | None, *, told: bool) -> None:
+    def _begin(self, method: str) -> float:
+        """One more call under way. Returns when it began."""
+        self._metrics.grpc_open(method).inc()
+        self._open += 1
+        return time.perf_counter()
+
+    def _end(self, method: str, code: str, started: float, refusal: status_pb2.Status | None, *, told: bool) -> None:
+        """One call less, counted; in the log when `told` and refused."""
         seconds = time.perf_counter() - started
+        self._open -= 1
+        self._metrics.grpc_open(method).dec()
         self._metrics.grpc_calls(method, code).inc()
         self._metrics.grpc_seconds(method).observe(seconds)
         if told and code not in ("OK", "CANCELLED"):
