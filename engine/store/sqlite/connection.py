@@ -23,7 +23,7 @@ SYNCHRONOUS = frozenset({"FULL", "EXTRA", "NORMAL"})
 CACHE_MIB = 16
 """Pages of the file that the writer keeps, unless told otherwise: enough for the inner pages of gigabytes of rows and
 for what was written last. It fills with the first rows and is then no larger; readers keep 2 MiB each."""
-_STATEMENTS = 256
+_STATEMENTS = 512
 """Prepared forms kept: writing together uses each of its statements in several lengths."""
 
 

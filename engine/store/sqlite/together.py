@@ -1,4 +1,4 @@
-"""Writes the steps of many orders with a few statements, when nothing stands in the way of any of them.
+"""Writes the steps of many orders and tracks with a few statements, when nothing stands in the way of any of them.
 
 Every statement makes the writer let go of the interpreter lock and win it back from a busy event loop, which was
 measured at several times the statement itself. So what a batch inserts goes in by statements of many rows, what it
@@ -18,6 +18,7 @@ import msgspec
 
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import Cell, EventRow, Row
+from engine.store.sqlite.track_rows import NewsRow
 
 MOST_ROWS = 32
 """Rows of one statement. Each number of rows is a statement of its own, prepared once and kept."""
@@ -38,17 +39,26 @@ class Plan(msgspec.Struct, frozen=True):
     keys: tuple[Row, ...] = ()
     attempts: Sequence[Row] = ()
     tracks: Sequence[Row] = ()
+    track_steps: tuple[Row, ...] = ()
+    track_events: Sequence[Row] = ()
     events: Sequence[EventRow] = ()
+    news: Sequence[NewsRow] = ()
 
 
 class Statements(Protocol):
     """What writing together needs of a transaction."""
+
+    def run(self, sql: str, row: Sequence[Any]) -> list[Any]:
+        """Run one statement; all its rows."""
 
     def count(self, sql: str, row: Sequence[Any]) -> int:
         """Run one statement; how many rows it changed."""
 
     def add_events(self, rows: Sequence[EventRow]) -> None:
         """Give events the next sequence numbers."""
+
+    def add_news(self, rows: Sequence[NewsRow]) -> None:
+        """Give news the next sequence numbers."""
 
 
 def write_together(tx: Statements, plans: Sequence[Plan]) -> None:
@@ -59,7 +69,10 @@ def write_together(tx: Statements, plans: Sequence[Plan]) -> None:
     insert_many(tx, SQL.insert_key, [row for plan in plans for row in plan.keys])
     insert_many(tx, SQL.put_attempt, [row for plan in plans for row in plan.attempts])
     insert_many(tx, SQL.insert_track, [row for plan in plans for row in plan.tracks])
+    _step_tracks(tx, [row for plan in plans for row in plan.track_steps])
+    insert_many(tx, SQL.insert_new_track_event, [row for plan in plans for row in plan.track_events])
     tx.add_events([row for plan in plans for row in plan.events])
+    tx.add_news([row for plan in plans for row in plan.news])
 
 
 def insert_many(tx: Statements, sql: str, rows: Sequence[Sequence[Cell]]) -> None:
@@ -76,11 +89,23 @@ def _each_changed(tx: Statements, sql: str, rows: Sequence[Row]) -> None:
             raise Hindered
 
 
+def _step_tracks(tx: Statements, rows: Sequence[Row]) -> None:
+    """Most steps leave alone what other indexes hold; those that do not are written each by itself."""
+    if len({row[0] for row in rows}) < len(rows):
+        raise Hindered
+    for at in range(0, len(rows), MOST_ROWS):
+        part = rows[at : at + MOST_ROWS]
+        moved = {track_id for (track_id,) in tx.run(_of_rows(SQL.move_tracks, len(part)), _flat(part))}
+        for row in part:
+            if row[0] not in moved and not tx.count(SQL.update_track, row):
+                raise Hindered
+
+
 def _flat(rows: Iterable[Sequence[Cell]]) -> tuple[Cell, ...]:
     return tuple(chain.from_iterable(rows))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _of_rows(sql: str, count: int) -> str:
     """The statement with `count` rows of values instead of one."""
     found = _VALUES.search(sql)

@@ -87,6 +87,20 @@ UPDATE tracks SET status = ?6, next_poll_us = ?7, next_check_us = ?9, live = ?11
 WHERE track_id = ?1 AND tenant = ?2 AND version = ?3 AND account_id = ?4 AND order_id = ?5 AND retired = ?8
   AND stalled_by = ?10;
 
+-- The same for many; says which it wrote.
+-- name: move_tracks
+WITH step (track_id, tenant, version, account_id, order_id, status, next_poll_us, retired, next_check_us, stalled_by,
+           live)
+  AS (VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11))
+UPDATE tracks
+SET status = step.status, next_poll_us = step.next_poll_us, next_check_us = step.next_check_us, live = step.live,
+    version = step.version + 1
+FROM step
+WHERE tracks.track_id = step.track_id AND +tracks.tenant = step.tenant AND tracks.version = step.version
+  AND tracks.account_id = step.account_id AND +tracks.order_id = step.order_id AND +tracks.retired = step.retired
+  AND +tracks.stalled_by = step.stalled_by
+RETURNING track_id;
+
 -- name: update_track
 UPDATE tracks
 SET account_id = ?4, order_id = ?5, status = ?6, next_poll_us = ?7, retired = ?8, next_check_us = ?9,
@@ -100,6 +114,14 @@ SELECT version FROM tracks WHERE track_id = ?1 AND tenant = ?2;
 INSERT INTO track_events (track_id, number, fingerprint, time_us, body)
 SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM track_events WHERE track_id = ?1
 ON CONFLICT (track_id, fingerprint) DO NOTHING;
+
+-- Many at once, each in its place among the new ones of its track; one that is known is an error.
+-- name: insert_new_track_event
+WITH new (track_id, place, fingerprint, time_us, body) AS (VALUES (?1, ?2, ?3, ?4, ?5))
+INSERT INTO track_events (track_id, number, fingerprint, time_us, body)
+SELECT track_id, place + (SELECT coalesce(max(number), 0) FROM track_events AS known WHERE known.track_id = new.track_id),
+       fingerprint, time_us, body
+FROM new;
 
 -- name: insert_news
 INSERT INTO track_news (sequence, tenant, track_id, fingerprint, received_us, body)

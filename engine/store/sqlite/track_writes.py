@@ -11,6 +11,7 @@ from engine.store.port import Stale
 from engine.store.rules import repeat_text
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.rows import Row
+from engine.store.sqlite.together import Plan
 from engine.store.sqlite.track_rows import NewsRow
 from engine.store.sqlite.transaction import Transaction
 from engine.store.sqlite.writes import PURGE_ROWS, Step, commit, leading_old, step_track
@@ -41,7 +42,14 @@ def commit_track(tx: Transaction, step: TrackStep) -> None:
     repeats = _add_events(tx, step.record.track_id, step.events) if step.events else set()
     if repeats and step.all_new:
         raise Stale(repeat_text(step.record))
-    tx.add_news(row for row in step.news if row.fingerprint not in repeats)
+    tx.add_news([row for row in step.news if row.fingerprint not in repeats])
+
+
+def plan_track(step: TrackStep) -> Plan:
+    """A step of a track that is as it was read, with events that are all new."""
+    track_id = step.record.track_id
+    events = [(track_id, place, *row) for place, row in enumerate(step.events, 1)]
+    return Plan(None, track_steps=(step.track,), track_events=events, news=step.news)
 
 
 def commit_with_tracks(tx: Transaction, step: Step, moved: list[TrackStep]) -> None:

@@ -88,7 +88,7 @@ class SqliteTracks:
         """Write one step; returns the track with its new version. Raises Stale."""
         track = change.track
         step = self._track_step(change)
-        await self._writer.run(lambda tx: track_writes.commit_track(tx, step))
+        await self._writer.run(lambda tx: track_writes.commit_track(tx, step), track_writes.plan_track(step))
         return msgspec.structs.replace(track, version=track.version + 1)
 
     def _track_step(self, change: TrackChange) -> track_writes.TrackStep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import apsw
@@ -47,13 +47,12 @@ class Transaction:
         self.last = self.last._replace(event=self.last.event + len(rows))
         self.events += [Event(number, new.event) for number, new in enumerate(rows, first)]
 
-    def add_news(self, rows: Iterable[NewsRow]) -> None:
+    def add_news(self, rows: Sequence[NewsRow]) -> None:
         """Give news the next sequence numbers, as events get theirs."""
-        for new in rows:
-            sequence = self.last.news + 1
-            self._cursor.execute(SQL.insert_news, (sequence, *new.row))
-            self.last = self.last._replace(news=sequence)
-            self.news.append(NumberedNews(sequence, new.news))
+        first = self.last.news + 1
+        insert_many(self, SQL.insert_news, [(number, *new.row) for number, new in enumerate(rows, first)])
+        self.last = self.last._replace(news=self.last.news + len(rows))
+        self.news += [NumberedNews(number, new.news) for number, new in enumerate(rows, first)]
 
     def mark(self) -> tuple[Logs, int, int]:
         """Where the logs stand."""

@@ -328,6 +328,27 @@ async def test_a_step_whose_order_moved_on_hinders(rig: Any, order: None) -> Non
     assert await rig.writer.run(lambda tx: tx.run("SELECT state, version FROM orders")) == [("BOOKED", 1)]
 
 
+async def test_a_step_of_a_track_that_moved_on_hinders(rig: Any) -> None:
+    """Also when two of one moment were worked out from the same row."""
+    opened = ("t1", "acme", "sf", "main", "SF1", "", 0, None, None, 0, None, "", 0, b"")
+    await rig.writer.run(lambda tx: tx.run(SQL.insert_track, opened))
+    steps = [("t1", "acme", version, "main", "", "IN_TRANSIT", 1, 0, 2, "", b"live") for version in (1, 0)]
+
+    def planned_step(step: Any, *events: Any) -> Any:
+        plan = Plan("written", track_steps=(step,), track_events=events)
+        return rig.writer.run(lambda tx: "decided for itself", plan)
+
+    late = await planned_step(steps[0])
+    both = await asyncio.gather(planned_step(steps[1]), planned_step(steps[1]))
+    now = await planned_step(steps[1], ("t1", 1, b"mark", 0, b"body"))
+    known = await planned_step(steps[0], ("t1", 1, b"mark", 0, b"body"))
+
+    assert (late, now, known) == ("decided for itself", "written", "decided for itself")
+    assert both == ["decided for itself"] * 2
+    assert await rig.writer.run(lambda tx: tx.run("SELECT status, version FROM tracks")) == [("IN_TRANSIT", 1)]
+    assert await rig.writer.run(lambda tx: tx.run("SELECT number FROM track_events")) == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("handed_over_at", "shared_at", "due"),
     [

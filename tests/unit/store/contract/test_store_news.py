@@ -87,6 +87,19 @@ async def test_failing_items_burn_no_numbers(store: Any, make: Any) -> None:
     assert [one.sequence for one in found] == list(range(1, 2 * 20 + 1))
 
 
+async def test_a_repeat_among_many_is_told_once(store: Any, make: Any) -> None:
+    """An event that its track holds is dropped with its news; what else is written in the same moment is whole."""
+    tracks = [await store.open_track(make.track(f"t{i:02}", waybill_number=f"SF{i}")) for i in range(30)]
+    moved = [await store.commit_track(make.step(track, make.kept(1))) for track in tracks[:3]]
+
+    steps = [make.step(track, make.kept(1), make.kept(2)) for track in moved + tracks[3:]]
+    await asyncio.gather(*(store.commit_track(step) for step in steps))
+    found = await store.news_after("acme", 0, limit=1_000)
+
+    assert [one.sequence for one in found] == list(range(1, 61))
+    assert {len((await store.get_track("acme", track.track_id)).events) for track in tracks} == {2}
+
+
 async def test_listeners_hear_all_news_in_order(store: Any, make: Any) -> None:
     """A listener hears committed news in sequence before the writer's caller goes on, and can read it at once."""
     heard: list[NumberedNews] = []

@@ -186,6 +186,24 @@ async def test_track_of_an_order_is_its_newest(store: Any, make: Any) -> None:
     assert await store.track_of_order("acme", "") is None
 
 
+async def test_steps_of_many_tracks_at_once_are_each_written(store: Any, make: Any) -> None:
+    """Whatever each changes and however many events it brings: every track is read back as its own step left it."""
+    tracks = [await store.open_track(make.track(f"t{i:02}", waybill_number=f"SF{i}")) for i in range(70)]
+    changed = [full(track, make.now) if i % 4 == 0 else track for i, track in enumerate(tracks)]
+    wanted = []
+    for hours in ([1], [3, 2], []):
+        events = [tuple(make.kept(hour) for hour in hours[: i % 3]) for i in range(len(changed))]
+        steps = [make.step(track, *new) for track, new in zip(changed, events, strict=True)]
+        wanted.append(events)
+        changed = await asyncio.gather(*(store.commit_track(step) for step in steps))
+
+    read = [await store.get_track("acme", track.track_id) for track in changed]
+
+    assert [loaded.track for loaded in read] == changed
+    for loaded, first, second in zip(read, *wanted[:2], strict=True):
+        assert loaded.events == tuple(sorted((*first, *second), key=lambda kept: kept.event.time))
+
+
 async def test_step_is_read_back_with_a_new_version(store: Any, make: Any) -> None:
     """A commit returns and stores the track one version on, and every changing field survives."""
     track = await store.open_track(make.track())
