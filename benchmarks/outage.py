@@ -113,7 +113,7 @@ def _spread(run: Run) -> Goal:
 
 def _taken_over(run: Run) -> Goal:
     took, wanted = taken_over_s(run), f"<= {TAKEN_OVER_S:.0f} s"
-    name = f"{'due' if run.plan.kind == 'full' else 'breaker-open'} to booked at the backup"
+    name = f"{'due' if run.plan.kind == 'full' else 'breaker-open'}, or proof, to booked at the backup"
     if not took:
         return Goal(name, "nobody", wanted, None)
     p99 = percentile(took, 0.99)

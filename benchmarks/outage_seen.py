@@ -15,6 +15,8 @@ MINUTE_S = 60.0
 FRESH_S = 2.0
 """A booking of an order so young was its first call; whatever else is called is a retry or was held back."""
 SWITCH_S = 600.0
+DOUBTED = ("ABSENT", "VOIDED")
+"""States that only a carrier's later word makes of an attempt."""
 SETTLE_S = 5.0
 """The first seconds of a run are left out: connections are made, plug-ins called for the first time."""
 
@@ -86,16 +88,27 @@ def _age_s(line: Booked, due: dict[str, float]) -> float:
 
 
 def taken_over_s(run: Run) -> list[float]:
-    """From breaker-open, or from when it was due, to booked at WELL: orders that may go by either."""
+    """Seconds until WELL booked an order that may go by either, from when it might be asked.
+
+    That is since the breaker opened (nothing opens it when SICK is full: since the outage began), since the order was
+    due, and since a doubt about SICK was over.
+    """
     begins, ends = run.plan.outage
     opened = begins if run.plan.kind == "full" else opened_s(run)
     either = {one.order_id: one.at_s for one in run.orders if one.group == EITHER}
     at_well = [line for line in run.ledger if line.carrier == WELL and line.order_id in either]
     return [
-        line.at_s - max(opened, either[line.order_id])
+        line.at_s - max(opened, either[line.order_id], proved_s(run, line.order_id))
         for line in at_well
         if line.at_s >= opened and either[line.order_id] < ends
     ]
+
+
+def proved_s(run: Run, order_id: str) -> float:
+    """When it was proved that a call to SICK, whose outcome was in doubt, booked nothing; 0 without a doubt."""
+    fact = run.facts.get(order_id)
+    doubts = [a for a in fact.attempts if a.carrier == SICK and a.was_sent and a.state in DOUBTED] if fact else []
+    return max((attempt.end_s for attempt in doubts), default=0.0)
 
 
 def changes(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt]]:
