@@ -24,7 +24,7 @@ from engine.core.errors import (
 )
 from engine.core.paging import page_of, read_token, write_token
 from engine.core.policy import booking as policy
-from engine.core.policy import transitions
+from engine.core.policy import cancelling, transitions
 from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.diversion import Choice, choose
 from engine.core.policy.places import has_place
@@ -208,7 +208,7 @@ class Orders:
         if loaded.order.state is OrderState.FAILED or stuck:
             raise OrderNotCancellable(loaded.order)
         now = self._clock.now()
-        loaded = await self._booker.commits.apply(loaded, lambda rows: transitions.cancel_requested(rows, now))
+        loaded = await self._booker.commits.apply(loaded, lambda rows: cancelling.requested(rows, now))
         ends = self._clock.monotonic() + deadline_s
         while (left_s := ends - self._clock.monotonic()) > 0:
             self._booker.start(loaded, deadline_s=left_s)

@@ -17,7 +17,7 @@ from engine.core.calls import BACKGROUND_DEADLINE_S
 from engine.core.carrier_calls import CarrierCalls, is_final, is_refusal
 from engine.core.commits import SAFETY_S, BookingObserver, Commits, Outcome
 from engine.core.policy import booking as policy
-from engine.core.policy import transitions
+from engine.core.policy import cancelling, transitions
 from engine.core.policy.diversion import Standing
 from engine.core.policy.records import AT_REST, MAY_HAVE_BOOKED, AttemptRecord, LoadedOrder, OrderState
 from engine.core.policy.transitions import Step
@@ -196,15 +196,15 @@ class Steps:
         if isinstance(outcome, Cancelled):
             local = outcome.local_only
             return await self._commits.apply(
-                loaded, lambda rows: transitions.cancelled(rows, attempt.number, local, now), answered=True
+                loaded, lambda rows: cancelling.cancelled(rows, attempt.number, local, now), answered=True
             ), True
         if isinstance(outcome, CarrierError) and is_final(outcome):
             return await self._commits.apply(
-                loaded, lambda rows: transitions.cancel_refused(rows, outcome, now), answered=True
+                loaded, lambda rows: cancelling.refused(rows, outcome, now), answered=True
             ), True
         due, needs_person = policy.next_cancel(order, self._rules, now)
         why = outcome if needs_person else None
-        waiting = await self._commits.apply(loaded, lambda rows: transitions.cancel_retried(rows, due, now, why))
+        waiting = await self._commits.apply(loaded, lambda rows: cancelling.retried(rows, due, now, why))
         return await self._wait(waiting, due, now)
 
     async def _wait(self, loaded: LoadedOrder, until: datetime, now: datetime) -> Outcome:

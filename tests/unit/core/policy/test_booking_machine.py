@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from crossdock_sdk import Absent, Booked, CarrierError, ErrorClass, Refused, Repeat
 from crossdock_sdk.manifest import BookingFacts
-from engine.core.policy import transitions
+from engine.core.policy import cancelling, transitions
 from engine.core.policy.booking import (
     Candidate,
     CarrierFacts,
@@ -115,7 +115,7 @@ class Booking(RuleBasedStateMachine):
     def caller_cancels(self, wants: bool) -> None:
         """At any moment."""
         if wants and self.rows.order.state is not OrderState.NEEDS_REVIEW:
-            self.apply(transitions.cancel_requested(self.rows, self.now))
+            self.apply(cancelling.requested(self.rows, self.now))
 
     @rule(index=st.integers(0, 2), away=st.booleans())
     def breaker(self, index: int, away: bool) -> None:
@@ -295,16 +295,16 @@ class Booking(RuleBasedStateMachine):
         # "Already cancelled" is success by the sdk's contract, whatever the carrier thinks of further cancels.
         if not self.obeys and order.booking.waybill_number in self.live():
             error = CarrierError(ErrorClass.PERMANENT)
-            self.apply(transitions.cancel_refused(self.rows, error, self.now))
+            self.apply(cancelling.refused(self.rows, error, self.now))
             return
         if outcome != "lost before":
             self.ledgers[attempt.carrier].cancel(order.booking.waybill_number)
         if outcome == "cancels":
-            self.apply(transitions.cancelled(self.rows, attempt.number, False, self.now))
+            self.apply(cancelling.cancelled(self.rows, attempt.number, False, self.now))
         else:
             due, needs_person = next_cancel(order, RULES, self.now)
             why = TimeoutError("no answer") if needs_person else None
-            self.apply(transitions.cancel_retried(self.rows, due, self.now, why))
+            self.apply(cancelling.retried(self.rows, due, self.now, why))
 
     def truth(self, attempt: AttemptRecord) -> object:
         shipment = self.ledgers[attempt.carrier].find(attempt.reference, self.now)

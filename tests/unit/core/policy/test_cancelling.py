@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossdock_sdk import CarrierError, ErrorClass
-from engine.core.policy import transitions
+from engine.core.policy import cancelling
 from engine.core.policy.records import AttemptState, EventKind, Failure, LoadedOrder, OrderState
 from engine.core.policy.transitions import Step
 from tests.fakes.rows import at, attempt, booking, loaded
@@ -32,7 +32,7 @@ def test_a_wish_to_cancel_is_durable_and_due_at_once(
         attempt(1, "alpha", S.CONFIRMED if booked else S.UNKNOWN), state=state, booking=booking() if booked else None
     )
 
-    step = transitions.cancel_requested(rows, LATER)
+    step = cancelling.requested(rows, LATER)
 
     assert step is not None
     assert (step.order.state, step.order.cancel_requested, step.order.due_time) == (after, True, LATER)
@@ -49,7 +49,7 @@ def test_a_wish_to_cancel_is_durable_and_due_at_once(
 )
 def test_a_wish_to_cancel_counts_once(rows: LoadedOrder) -> None:
     """Ended orders and repeated wishes change nothing."""
-    assert transitions.cancel_requested(rows, LATER) is None
+    assert cancelling.requested(rows, LATER) is None
 
 
 def test_a_new_wish_to_cancel_wipes_off_the_old_refusal() -> None:
@@ -57,7 +57,7 @@ def test_a_new_wish_to_cancel_wipes_off_the_old_refusal() -> None:
     refused = Failure("ORDER_NOT_CANCELLABLE", "?", "!")
     rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.BOOKED, booking=booking(), failure=refused)
 
-    step = transitions.cancel_requested(rows, LATER)
+    step = cancelling.requested(rows, LATER)
 
     assert step is not None
     assert step.order.failure is None
@@ -70,7 +70,7 @@ def test_a_cancelled_booking_is_void(local_only: bool) -> None:
         attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True
     )
 
-    step = transitions.cancelled(rows, 1, local_only, LATER)
+    step = cancelling.cancelled(rows, 1, local_only, LATER)
 
     assert step is not None
     assert (step.order.state, step.order.due_time, step.attempts[0].state) == (OrderState.CANCELLED, None, S.VOIDED)
@@ -90,14 +90,14 @@ def test_a_cancelled_booking_is_void(local_only: bool) -> None:
 )
 def test_only_a_confirmed_booking_becomes_void(rows: LoadedOrder) -> None:
     """And only once."""
-    assert transitions.cancelled(rows, 1, False, LATER) is None
+    assert cancelling.cancelled(rows, 1, False, LATER) is None
 
 
 def test_an_open_cancel_is_counted_and_asked_again() -> None:
     """Cancels may repeat."""
     rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_tries=2)
 
-    step = transitions.cancel_retried(rows, at(30), LATER)
+    step = cancelling.retried(rows, at(30), LATER)
 
     assert step is not None
     assert (step.order.state, step.order.cancel_tries, step.order.due_time) == (OrderState.CANCELLING, 3, at(30))
@@ -116,9 +116,9 @@ def test_a_cancel_open_for_long_calls_a_person_once(why: Exception, reason: str,
         attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True
     )
 
-    step = transitions.cancel_retried(rows, at(120), LATER, why)
+    step = cancelling.retried(rows, at(120), LATER, why)
     assert step is not None
-    again = transitions.cancel_retried(LoadedOrder(step.order, rows.attempts), at(240), at(120), why)
+    again = cancelling.retried(LoadedOrder(step.order, rows.attempts), at(240), at(120), why)
 
     failure = step.order.failure
     assert failure is not None
@@ -142,8 +142,8 @@ def test_a_cancel_that_succeeds_ends_its_review() -> None:
         failure=Failure("CARRIER_AUTH_FAILED", "?", "!"),
     )
 
-    done = transitions.cancelled(rows, 1, False, LATER)
-    refused = transitions.cancel_refused(rows, CarrierError(ErrorClass.PERMANENT), LATER)
+    done = cancelling.cancelled(rows, 1, False, LATER)
+    refused = cancelling.refused(rows, CarrierError(ErrorClass.PERMANENT), LATER)
 
     assert done is not None
     assert refused is not None
@@ -155,8 +155,8 @@ def test_the_review_of_a_booking_is_none_of_a_cancel() -> None:
     """Nothing is known to be booked: there is nothing whose cancel could be open."""
     rows = loaded(attempt(1, "alpha", S.UNKNOWN), state=OrderState.NEEDS_REVIEW, cancel_requested=True)
 
-    assert transitions.cancel_retried(rows, at(1), LATER) is None
-    assert transitions.cancel_refused(rows, NO, LATER) is None
+    assert cancelling.retried(rows, at(1), LATER) is None
+    assert cancelling.refused(rows, NO, LATER) is None
 
 
 def test_a_refused_cancel_leaves_the_booking_standing() -> None:
@@ -165,7 +165,7 @@ def test_a_refused_cancel_leaves_the_booking_standing() -> None:
         attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True
     )
 
-    step = transitions.cancel_refused(rows, CarrierError(ErrorClass.PERMANENT, code="9", message="已揽收"), LATER)
+    step = cancelling.refused(rows, CarrierError(ErrorClass.PERMANENT, code="9", message="已揽收"), LATER)
 
     assert step is not None
     order = step.order
@@ -181,8 +181,8 @@ def test_the_outcome_of_a_cancel_that_is_over_changes_nothing(state: OrderState)
     """Somebody else has ended it meanwhile."""
     rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=state, booking=booking())
 
-    assert transitions.cancel_retried(rows, at(1), LATER) is None
-    assert transitions.cancel_refused(rows, NO, LATER) is None
+    assert cancelling.retried(rows, at(1), LATER) is None
+    assert cancelling.refused(rows, NO, LATER) is None
 
 
 def kinds(step: Step) -> list[EventKind]:
