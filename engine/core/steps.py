@@ -144,8 +144,8 @@ class Steps:
         safety = now + timedelta(seconds=SAFETY_S)
 
         def make(rows: LoadedOrder) -> Step | None:
-            # Somebody asked for a cancel, or another attempt came in between: decide again.
-            if rows.order.cancel_requested or len(rows.attempts) != attempt.number - 1:
+            # Somebody asked for a cancel, or more is known of an attempt than when this was decided: decide again.
+            if rows.order.cancel_requested or rows.attempts != loaded.attempts:
                 return None
             return transitions.started(rows, attempt, now, safety)
 

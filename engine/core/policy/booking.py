@@ -361,8 +361,9 @@ def new_attempt(
     if same:
         last = same[-1]
         repeats_are_harmless = facts(candidate.carrier).booking.repeat is not Repeat.BOOKS_AGAIN
-        never_seen = last.state is AttemptState.ABSENT and not last.burnt
-        if last.state is AttemptState.NOT_SENT or (never_seen and repeats_are_harmless):
+        burnt = any(a.burnt for a in same if a.reference == last.reference)
+        absent_and_safe = last.state is AttemptState.ABSENT and repeats_are_harmless
+        if not burnt and (last.state is AttemptState.NOT_SENT or absent_and_safe):
             reference = last.reference
     return AttemptRecord(
         order_id=order.order_id,

@@ -220,8 +220,10 @@ def resolved(
     if isinstance(found, Booked):
         return confirmed(loaded, number, found, service_name, now)
     attempt = in_doubt(loaded, number)
+    if attempt is None:
+        return _burnt(loaded, number) if isinstance(found, Refused) else None
     # While the call is under way only its own answer, or a booking, says anything: a push may be about an older one.
-    if attempt is None or attempt.state is AttemptState.INTENT:
+    if attempt.state is AttemptState.INTENT:
         return None
     if isinstance(found, Refused):
         cause = f"{attempt.carrier} holds no live booking: {found.reason or found.code}"
@@ -241,6 +243,12 @@ def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime, *, burnt
     gone = replace(attempt, state=AttemptState.ABSENT, end_time=now, cause=cause, lookups=lookups, burnt=burnt)
     order = replace(loaded.order, state=OrderState.BOOKING, failure=None, due_time=now, update_time=now)
     return Step(order, (gone,))
+
+
+def _burnt(loaded: LoadedOrder, number: int) -> Step | None:
+    """The carrier once held a booking after all, where its absence was believed: the reference never serves again."""
+    late = next((a for a in loaded.attempts if a.number == number and a.state is AttemptState.ABSENT), None)
+    return None if late is None or late.burnt else Step(loaded.order, (replace(late, burnt=True),))
 
 
 _AFTER_REVIEW = {

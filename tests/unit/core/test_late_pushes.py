@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.core.policy.records import EventKind, OrderState
-from tests.fakes.carrier import manifest, silent
+from tests.fakes.carrier import manifest, silent, unreachable
 from tests.fakes.house import TENANT, House, house, states
 from tests.unit.core.test_pushes import push
 
@@ -69,3 +69,20 @@ async def test_a_booking_beside_the_orders_own_is_told_once_however_often_it_is_
     assert (await kinds(scene)).count(EventKind.ORDER_NEEDS_REVIEW) == 1
     assert "alpha booked A9 after all" in after.attempts[0].cause
     assert after.order.state is OrderState.BOOKED
+
+
+async def test_a_voided_booking_that_surfaces_keeps_its_reference_from_serving_again() -> None:
+    """Found absent, tried again without reaching the carrier, then news that the reference was booked and voided."""
+    async with house(ALPHA) as scene:
+        scene.network.script("alpha", "book", silent(), unreachable())
+        scene.reconcile()
+        created = await scene.create()
+        while states(before := await scene.get(created)) != ["alpha ABSENT", "alpha NOT_SENT"]:
+            await scene.pass_time(0.1)
+        reference = before.attempts[0].reference
+        await scene.run(scene.pushes.handle("alpha-1", push(state="CANCELLED", reference=reference)))
+        await scene.pass_time(60.0)
+        after = await scene.get(created)
+
+    assert [a.reference == reference for a in after.attempts] == [True, True, False]
+    assert (after.order.state, states(after)[-1]) == (OrderState.BOOKED, "alpha CONFIRMED")

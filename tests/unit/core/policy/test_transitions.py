@@ -176,6 +176,18 @@ def test_only_a_voided_booking_burns_its_reference(found: object, burnt: bool) -
     assert step.attempts[0].burnt is burnt
 
 
+def test_a_voided_booking_that_surfaces_burns_a_reference_found_absent_once() -> None:
+    """Nothing else changes, and a repeat of the news changes nothing at all."""
+    rows = loaded(attempt(1, "alpha", S.ABSENT), state=OrderState.BOOKING)
+    found = Refused("r1", "C", "cancelled")
+
+    step = transitions.resolved(rows, 1, found, "Standard", True, LATER)
+
+    assert step == Step(rows.order, (attempt(1, "alpha", S.ABSENT, burnt=True),))
+    assert transitions.resolved(LoadedOrder(rows.order, step.attempts), 1, found, "Standard", True, LATER) is None
+    assert transitions.resolved(loaded(attempt(1, "alpha", S.REJECTED)), 1, found, "Standard", True, LATER) is None
+
+
 def test_an_absence_takes_the_order_out_of_review() -> None:
     """Booking goes on with the next candidate."""
     rows = loaded(attempt(1, "alpha", S.UNKNOWN), state=OrderState.NEEDS_REVIEW, failure=Failure("X", "?", "!"))
