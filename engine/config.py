@@ -241,7 +241,13 @@ ENV_PREFIX = "CROSSDOCK_"
 NOT_READ = "?"
 """Stands for a secret whose file is named as a problem, so that it does not count as missing besides."""
 # Variables that begin like settings but are none.
-NOT_SETTINGS = ("CROSSDOCK_CONFIG", "CROSSDOCK_API_KEY", "CROSSDOCK_CRASH_AT", "CROSSDOCK_SERVER")
+NOT_SETTINGS = (
+    "CROSSDOCK_CONFIG",
+    "CROSSDOCK_API_KEY",
+    "CROSSDOCK_CRASH_AT",
+    "CROSSDOCK_SERVER",
+    "CROSSDOCK_ZPL_RENDERER",
+)
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -101,7 +101,7 @@ class Metrics:
         self.watchers = self._gauge("watchers", "Open watch streams.")
         self.pushes = self._counter("pushes_total", "Carrier pushes by outcome.", "carrier", "outcome")
 
-        self.dead_letters = self._gauge("dead_letters", "Verified pushes set aside, not applied.")
+        self.dead_letters = self._gauge("dead_letters", "Pushes set aside, not applied.")
         self.track_events = self._counter("track_events_total", "New tracking events.", "carrier", "source")
         self.unmapped_codes = self._counter(
             "track_unmapped_codes_total", "Events with a code no table knows.", "carrier"

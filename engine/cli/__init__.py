@@ -1,7 +1,7 @@
 """The `crossdock` command. Each command is its own module, imported when it is used: `--help` stays quick.
 
 Exit codes: 0 done, 1 something was refused or failed (the output says what), 2 wrong usage or configuration,
-3 the server cannot be reached, 75 the disk failed under the store, 130 ended by Ctrl-C where the command gives that no
+3 the server cannot be reached, 75 the store cannot write any more, 130 ended by Ctrl-C where the command gives that no
 other meaning.
 """
 

@@ -1,4 +1,4 @@
-"""`crossdock pushes`: carriers' pushes that were genuine but could not be applied, to look at and to try again.
+"""`crossdock pushes`: carriers' pushes that could not be applied, to look at and to try again.
 
 They belong to no tenant, so they are not in the contract: the engine's ingress shows them to its own machine only.
 """

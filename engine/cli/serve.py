@@ -27,7 +27,7 @@ def serve(config_path: Path | None, ready_json: bool) -> None:
 
     Settings come from --config, CROSSDOCK_CONFIG or a crossdock.toml in the current folder, the first that is there.
 
-    Exit codes: 0 stopped as asked, 1 cannot start, 2 bad configuration, 75 the disk failed under the store.
+    Exit codes: 0 stopped as asked, 1 cannot start, 2 bad configuration, 75 the store cannot write any more.
     """
     try:
         run(config_path, ready_json=ready_json)

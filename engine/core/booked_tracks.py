@@ -58,7 +58,8 @@ class BookedTracks:
         kinds = {event.kind for event in step.events}
         if EventKind.ORDER_CANCELLED in kinds:
             return await self._voided(order, order.booking)
-        if EventKind.ORDER_BOOKED not in kinds:
+        grew = rows.order.booking is not None and _numbers(rows.order.booking) != _numbers(order.booking)
+        if EventKind.ORDER_BOOKED not in kinds and not grew:
             return NOTHING
         if rows.order.booking is None and not again:
             return Beside(self._begun(order, order.booking, _numbers(order.booking)))
@@ -72,7 +73,7 @@ class BookedTracks:
             known = await self._store.find_track(order.tenant, booking.carrier, number)
             if known is None or known.track.retired or known.track.order_id not in ("", order.order_id):
                 continue
-            step = absorb(known, [_void(booking, number, now)], source=ENGINE, now=now, mapping_version=version)
+            step = absorb(known, [_void(order, booking, number, now)], source=ENGINE, now=now, mapping_version=version)
             track = following.ended(step.track if step else known.track)
             voided.append(
                 TrackChange(
@@ -128,9 +129,11 @@ def _numbers(booking: BookingRecord) -> list[str]:
     return list(dict.fromkeys((*booking.sub_waybill_numbers, booking.waybill_number)))
 
 
-def _void(booking: BookingRecord, number: str, now: datetime) -> TrackEvent:
+def _void(order: OrderRecord, booking: BookingRecord, number: str, now: datetime) -> TrackEvent:
     """The event of a cancel, whose code is ours. A scan of the parcel afterwards is stronger, as always."""
-    how = "it was voided here, since its carrier has no cancel call" if booking.voided_locally else "its carrier agreed"
+    how = "its carrier did so by itself" if order.failure else "its carrier agreed"
+    if booking.voided_locally:
+        how = "it was voided here, since its carrier has no cancel call"
     return TrackEvent(
         number, now, VOID_CODE, f"cancelled: {how}", TrackStatus.CANCELLED, Milestone.VOIDED, carrier_event_id=VOID_CODE
     )

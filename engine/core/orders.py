@@ -101,9 +101,9 @@ class Orders:
         from_warehouse: the shipper was not sent but taken from the configuration, and is no part of the body.
         """
         normal, violations = check_order(draft)
+        keys = Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse))
         if draft.options.pickup_end_time is not None:
             over = window_violations(draft.options, self._clock.now())
-            keys = Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse))
             # A repeat of what was ordered in time is answered whenever it comes.
             if over and (violations or not await self._store.is_taken(tenant, draft.reference, keys)):
                 violations += over
@@ -119,15 +119,12 @@ class Orders:
         ends = self._clock.monotonic() + deadline_s
         considered = await self._router.candidates(normal, tenant=tenant, deadline_s=deadline_s / 3)
         candidates = eligible(considered)
-        if not candidates:
-            # A replay must be answered also when the configuration no longer serves it.
-            known = await self._store.get_order_by_reference(tenant, draft.reference)
-            if known is None:
-                self._observer.order_refused("NO_ELIGIBLE_CARRIER")
-                raise NoEligibleCarrier(considered, blamed_field(normal, self._router.manifests))
+        # A replay must be answered also when the configuration no longer serves it.
+        if not candidates and not await self._store.is_taken(tenant, draft.reference, keys):
+            self._observer.order_refused("NO_ELIGIBLE_CARRIER")
+            raise NoEligibleCarrier(considered, blamed_field(normal, self._router.manifests))
         order, attempt, choice = self._new_order(tenant, normal, candidates, deadline_s)
         crash_point("order_validated")
-        keys = Idempotency(request_id, body_hash(draft, from_warehouse=from_warehouse))
         accepted = await self._accept(order, attempt, keys)
         if accepted.kind in (AcceptKind.REQUEST_ID_REUSED, AcceptKind.REFERENCE_REUSED):
             key = "request_id" if accepted.kind is AcceptKind.REQUEST_ID_REUSED else "order.reference"

@@ -198,7 +198,9 @@ class Pushes:
         await self._store.put_dead_letter(letter)
 
     async def _apply(self, account: Account, news: BookingNews) -> None:
-        if news.state is BookingState.OTHER or news.waybill_number in self._known:
+        if news.state is BookingState.OTHER:
+            return
+        if news.state is BookingState.LIVE and news.waybill_number in self._known:
             return
         found = await self._found(account, news)
         if not isinstance(found, Booked | Refused):
@@ -206,7 +208,7 @@ class Pushes:
         if not found.reference:
             return  # booked by somebody else under the same account
         loaded = await self._store.get_order_by_attempt(account.account_id, found.reference)
-        if loaded is not None:
+        if loaded is not None and not _is_of_another(loaded, news):
             await self._settle(account, loaded, found)
 
     async def _found(self, account: Account, news: BookingNews) -> object:
@@ -229,13 +231,13 @@ class Pushes:
 
     async def _settle(self, account: Account, loaded: LoadedOrder, found: Booked | Refused) -> None:
         ours = [a for a in loaded.attempts if a.account_id == account.account_id and a.reference == found.reference]
-        # A reference may serve again after an absence: an attempt in doubt comes before one that was settled, and
-        # one that has booked leaves nothing to settle: the push is about its booking.
-        if any(a.state in (AttemptState.CONFIRMED, AttemptState.VOIDED) for a in ours):
+        # A reference may serve again after an absence: what has booked comes first, for the push is about its booking
+        # and can only end it; then an attempt in doubt; then one that was settled.
+        booked = next((a for a in ours if a.state in (AttemptState.CONFIRMED, AttemptState.VOIDED)), None)
+        if booked is not None and isinstance(found, Booked):
             return
-        attempt = next((a for a in ours if a.state in IN_DOUBT), None) or next(
-            (a for a in ours if a.state is AttemptState.ABSENT), None
-        )
+        in_doubt = next((a for a in ours if a.state in IN_DOUBT), None)
+        attempt = booked or in_doubt or next((a for a in ours if a.state is AttemptState.ABSENT), None)
         if attempt is None:
             return
         settled = await self._booker.resolve(loaded, attempt, found)
@@ -247,6 +249,19 @@ class Pushes:
                 self._known[event.event.waybill_number] = None
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def _is_of_another(loaded: LoadedOrder, news: BookingNews) -> bool:
+    """Whether a cancellation is of another booking than the order has: one of several pieces, or an earlier one."""
+    booking = loaded.order.booking
+    if booking is None or news.state is not BookingState.CANCELLED:
+        return False
+    if news.waybill_number:
+        return news.waybill_number != booking.waybill_number
+    if news.carrier_order_id and booking.carrier_order_id:
+        return news.carrier_order_id != booking.carrier_order_id
+    # Named by a reference that served again after an absence, it may be of either booking: a live one is not given up.
+    return sum(a.reference == news.reference for a in loaded.attempts) > 1
 
 
 def _cause(error: Exception) -> str:

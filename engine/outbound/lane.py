@@ -221,9 +221,8 @@ class Lane:
             self._timer.cancel()
             self._timer, self._timer_at = None, NEVER
         if wait_s < NEVER:
-            for queue in self._queues.values():
-                if queue.jobs and (held_s := queue.rate.wait_s(now)) > 0:
-                    self._observer.rate_wait(self.key, queue.operation, held_s)
+            for each in self._queues.values():
+                each.note_hold(now)
             self._timer_at = due
             self._timer = self._clock.call_later(wait_s, self._wake)
 
@@ -249,6 +248,8 @@ class Lane:
                 if not waits_on and ticket.deadline + OVERDUE_S < deadline:
                     self._waiting.watch(queue, job, ticket, now)
             job.deadline = deadline
+        if (held_s := queue.held_s(now)) > 0:
+            self._observer.rate_wait(self.key, queue.operation, held_s)
         queue.in_flight += 1
         self._in_flight += 1
         self._observer.started(self.key, queue.operation, len(jobs))

@@ -32,7 +32,7 @@ class LaneObserver(Protocol):
         """An item left the queue for a call."""
 
     def rate_wait(self, lane: LaneKey, operation: str, seconds: float) -> None:
-        """The next call of the operation is held back by its rate."""
+        """A call goes out that its operation's rate held back for so long."""
 
     def started(self, lane: LaneKey, operation: str, batch: int) -> None:
         """A call with `batch` items goes out."""

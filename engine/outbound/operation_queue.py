@@ -21,7 +21,7 @@ class OperationQueue:
     """What waits for one operation of one account, and when its next call may go."""
 
     __slots__ = (
-        "_earliest", "_full", "_newest", "_oldest", "in_flight", "jobs",
+        "_earliest", "_full", "_held_since", "_newest", "_oldest", "in_flight", "jobs",
         "limit", "mean_s", "operation", "promised", "rate", "rules",
     )  # fmt: skip
 
@@ -52,11 +52,13 @@ class OperationQueue:
         self._oldest = NEVER
         self._newest = NEVER
         self._full = -NEVER  # when the last full call left
+        self._held_since = NEVER
 
     def push(self, job: Job) -> None:
         """Queue a job."""
         if not self.jobs:
             self._earliest, self._oldest = NEVER, job.queued_at
+            self._held_since = NEVER
         self._earliest = min(self._earliest, job.deadline)
         self._newest = job.queued_at
         self.jobs.push(job)
@@ -100,6 +102,16 @@ class OperationQueue:
             full_s=self._full,
         )
         return max(due, self.rate.wait_s(now))
+
+    def note_hold(self, now: float) -> None:
+        """Remember since when the rate holds back its next call."""
+        if self.jobs and self._held_since == NEVER and self.rate.wait_s(now) > 0:
+            self._held_since = now
+
+    def held_s(self, now: float) -> float:
+        """How long the rate has held back the call that goes now; told once a call."""
+        since, self._held_since = self._held_since, NEVER
+        return max(0.0, now - since)
 
     def calls_ahead(self, priority: Priority, tenant: str | None = None) -> int:
         """Calls that go before a new job of `priority`, its batch-mates' call not counted."""

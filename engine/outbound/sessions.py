@@ -17,6 +17,7 @@ from engine.outbound.errors import FaultKind, NotSent, OutboundError
 
 REFRESH_SHARE = 0.8  # of a token's life, after which the next call fetches a new one
 REFRESH_LEAST_S = 60.0  # or this long before the end, whichever leaves more time
+RENEWAL_S = 3.0  # a renewal may take so long while the old token lives: the call that waits needs its time for itself
 RETRY_REFRESH_S = 10.0  # pause after a failed refresh while the old token still lives, or after a new one was refused
 LONGEST_DOUBT_S = 600.0  # that second pause doubles up to this: a sign-in so seldom burdens nobody
 
@@ -78,13 +79,17 @@ class SessionKeeper:
         return self._session is not None and now < self._expires_at
 
     async def _refresh(self, sign_in: SignIn) -> Session:
+        is_renewal = self._lives(self._clock.monotonic())
         try:
-            session = await sign_in()
-        except (OutboundError, CarrierError) as error:
+            async with asyncio.timeout(RENEWAL_S if is_renewal else None):
+                session = await sign_in()
+        except (OutboundError, CarrierError, TimeoutError) as error:
             now = self._clock.monotonic()
-            if self._session is not None and self._lives(now):
+            if self._session is not None and (is_renewal or self._lives(now)):
                 self._refresh_at = now + RETRY_REFRESH_S
                 return self._session
+            if isinstance(error, TimeoutError):
+                raise
             self._session = None
             self._failures += 1
             self._error = unsent(error)

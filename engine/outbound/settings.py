@@ -1,4 +1,4 @@
-"""What can be set about outbound calls. Units in the names; the defaults are production's."""
+"""What can be set about outbound calls. Units in the names; the engine sets queue_size and drain_s anew (`parts`)."""
 
 from __future__ import annotations
 

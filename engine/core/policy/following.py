@@ -1,6 +1,6 @@
 """When a parcel is asked for again, and when it is let go. Pure: `now` is passed in, chance is drawn from the id.
 
-- How often depends on where the parcel stands: `POLL_INTERVAL_S`, which configuration may override row by row.
+- How often depends on where the parcel stands: `POLL_INTERVAL_S`.
 - A carrier that pushes is asked less. A parcel that has long been silent is asked less and less.
 - Times are spread by the track's id, so that parcels which met in an outage do not come back in one moment.
 - The carrier's own least interval between two questions always holds.

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from crossdock_sdk import Absent, Booked, CarrierError, ErrorClass, Refused
+from crossdock_sdk import Absent, Booked, CarrierError, ErrorClass, Refused, Routing
 from engine.core.policy.records import (
     IN_DOUBT,
     MAY_HAVE_BOOKED,
@@ -95,7 +95,7 @@ def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
     """The carrier has booked it. Late is better than never: an absence that was believed is taken back."""
     attempt = in_doubt(loaded, number)
     if attempt is None:
-        return _surfaced(loaded, number, booked, service_name, now)
+        return _completed(loaded, number, booked, service_name) or _surfaced(loaded, number, booked, service_name, now)
     # What was in doubt keeps its story: why, and how many look-ups settled it.
     asked = attempt.state is AttemptState.UNKNOWN
     done = replace(attempt, state=AttemptState.CONFIRMED, end_time=now, error_class="", lookups=attempt.lookups + asked)
@@ -121,6 +121,23 @@ def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
     )
     kind = EventKind.ORDER_CANCELLING if cancelling else EventKind.ORDER_BOOKED
     return Step(order, (done,), (event(order, kind, now),))
+
+
+def _completed(loaded: LoadedOrder, number: int, booked: Booked, service_name: str) -> Step | None:
+    """The carrier's own answer after a push that overtook it: a push names the waybill, and hardly anything else."""
+    booking = loaded.order.booking
+    is_settled = any(a.number == number and a.state is AttemptState.CONFIRMED for a in loaded.attempts)
+    if booking is None or not is_settled or booking.waybill_number != booked.waybill_number:
+        return None
+    whole = replace(
+        booking,
+        service_name=booking.service_name or service_name,
+        sub_waybill_numbers=booking.sub_waybill_numbers or booked.sub_waybill_numbers,
+        carrier_order_id=booking.carrier_order_id or booked.carrier_order_id,
+        routing=booked.routing if booking.routing == Routing() else booking.routing,
+        freight=booking.freight or booked.freight,
+    )
+    return None if whole == booking else Step(replace(loaded.order, booking=whole))
 
 
 def _surfaced(loaded: LoadedOrder, number: int, booked: Booked, service_name: str, now: datetime) -> Step | None:
@@ -221,7 +238,7 @@ def resolved(
         return confirmed(loaded, number, found, service_name, now)
     attempt = in_doubt(loaded, number)
     if attempt is None:
-        return _burnt(loaded, number) if isinstance(found, Refused) else None
+        return _ended(loaded, number, found, now) if isinstance(found, Refused) else None
     # While the call is under way only its own answer, or a booking, says anything: a push may be about an older one.
     if attempt.state is AttemptState.INTENT:
         return None
@@ -245,10 +262,33 @@ def absent(loaded: LoadedOrder, number: int, cause: str, now: datetime, *, burnt
     return Step(order, (gone,))
 
 
-def _burnt(loaded: LoadedOrder, number: int) -> Step | None:
-    """The carrier once held a booking after all, where its absence was believed: the reference never serves again."""
-    late = next((a for a in loaded.attempts if a.number == number and a.state is AttemptState.ABSENT), None)
-    return None if late is None or late.burnt else Step(loaded.order, (replace(late, burnt=True),))
+def _ended(loaded: LoadedOrder, number: int, found: Refused, now: datetime) -> Step | None:
+    """The carrier holds a booking under a settled attempt that is not live any more."""
+    settled = next((a for a in loaded.attempts if a.number == number), None)
+    if settled is not None and settled.state is AttemptState.ABSENT and not settled.burnt:
+        # Its absence was believed, so the order goes on; but the reference never serves again.
+        return Step(loaded.order, (replace(settled, burnt=True),))
+    if settled is None or settled.state is not AttemptState.CONFIRMED:
+        return None
+    wanted = loaded.order.cancel_requested
+    text = found.reason or found.code or "no text"
+    failure = Failure(
+        reason="CARRIER_CANCELLED",
+        message=f"{settled.carrier} cancelled the booking by itself: {text}",
+        remedy="ask the carrier why, then create the order again with a new request_id; its reference is free",
+        carrier=settled.carrier,
+        carrier_code=found.code,
+        carrier_message=found.reason,
+    )
+    order = replace(
+        loaded.order,
+        state=OrderState.CANCELLED,
+        failure=None if wanted else failure,
+        due_time=None,
+        update_time=now,
+    )
+    told = event(order, EventKind.ORDER_CANCELLED, now, reason="" if wanted else failure.message)
+    return Step(order, (replace(settled, state=AttemptState.VOIDED),), (told,))
 
 
 _AFTER_REVIEW = {

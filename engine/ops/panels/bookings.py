@@ -12,7 +12,7 @@ BOOKINGS = Row(
             unit=Unit.PER_SECOND,
             advice="Replayed rises: callers time out and repeat, see Calls p99. Refused ORDER_INVALID: a caller's "
             "data; NO_ELIGIBLE_CARRIER: a rule or an account is missing, see `crossdock order quote`; "
-            "ENGINE_OVERLOADED: we shed load, see Orders in work.",
+            "ENGINE_OVERLOADED: too many are open, see Orders in work.",
             queries=(
                 Query("sum(rate(crossdock_orders_accepted_total[$__rate_interval]))", "accepted"),
                 Query("sum(rate(crossdock_orders_replayed_total[$__rate_interval]))", "replayed"),

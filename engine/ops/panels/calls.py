@@ -19,7 +19,7 @@ AT_A_GLANCE = Row(
             alarm=1,
             low_is_bad=True,
             advice="Whether the engine answers Prometheus. DOWN: look at the process and its last log lines; exit "
-            "code 75 means the disk failed, 2 a wrong setting. Open orders resume by themselves after the "
+            "code 75 means the store failed, 2 a wrong setting. Open orders resume by themselves after the "
             "start.",
             queries=(Query('min(up{job="crossdock"})', "engine"),),
         ),
@@ -39,8 +39,9 @@ AT_A_GLANCE = Row(
             look=Look.NUMBER,
             width=3,
             alarm=1,
-            advice="Nobody could prove whether the carrier booked these. List them (`crossdock order list --state "
-            "NEEDS_REVIEW`), ask the carrier by our reference, then do what `crossdock order get` says. "
+            advice="Nobody could prove whether the carrier booked these, or cancelled them. List them (`crossdock "
+            "order list --state NEEDS_REVIEW`), ask the carrier by our reference, then do what `crossdock order get` "
+            "says. "
             "Never create one anew before the carrier has answered.",
             queries=(Query('sum(crossdock_orders{state="NEEDS_REVIEW"})', "orders"),),
         ),

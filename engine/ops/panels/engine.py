@@ -155,8 +155,8 @@ TRACKING = Row(
             width=6,
             warn=1,
             alarm=100,
-            advice="Genuine pushes that could not be applied, kept with their cause. Read the cause, mend it, then "
-            "apply them again with `crossdock pushes replay`, which is safe to repeat.",
+            advice="Pushes that could not be applied, kept with their cause. Read the cause, mend it (EndedProcesses "
+            "above all: unmended it ends the engine again), then apply them with `crossdock pushes replay --all`.",
             queries=(Query("sum(crossdock_dead_letters)", "set aside"),),
         ),
         Panel(

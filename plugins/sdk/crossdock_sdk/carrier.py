@@ -91,7 +91,7 @@ class CallContext(msgspec.Struct, frozen=True):
     """Everything impure a flow may need, given from outside.
 
     now: aware UTC time of the call. nonce: 32 random hex digits, fresh per call.
-    deadline_s: seconds left to the caller; a hint only, the engine cuts.
+    deadline_s: seconds left to the call; a hint only, the engine cuts.
     session: what `sign_in` returned, None for carriers without it.
     """
 

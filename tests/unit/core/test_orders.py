@@ -140,6 +140,21 @@ async def test_an_order_that_no_carrier_can_take_is_refused_with_every_reason() 
     assert (known, scene.heard.refused) == (None, ["NO_ELIGIBLE_CARRIER"])
 
 
+async def test_a_repeat_of_a_failed_order_that_no_carrier_can_take_is_refused_too() -> None:
+    """Its reference is free again, so there is nothing to answer; a key that was used is told as such."""
+    nobody = RoutingWish(excluded=("alpha",))
+    async with house(ALPHA) as scene:
+        scene.network.always("alpha", "book", refuse(ErrorClass.INVALID_REQUEST))
+        failed = await scene.create(request_id="first")
+        with pytest.raises(NoEligibleCarrier):
+            await scene.create(request_id="second", routing=nobody)
+        with pytest.raises(KeyReused):
+            await scene.create(request_id="first", routing=nobody)
+        count = len(scene.store._orders)
+
+    assert (failed.order.order.state, count) == (OrderState.FAILED, 1)
+
+
 async def test_more_open_bookings_than_allowed_are_shed_at_once() -> None:
     """With the time after which to come back; nothing is stored."""
     async with house(ALPHA, max_open=1) as scene:

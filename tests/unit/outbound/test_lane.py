@@ -380,4 +380,16 @@ async def test_predictions_for_routing() -> None:
     assert idle == 0.0
     assert busy == pytest.approx(1.5)
     assert (snapshot.queued, lane.is_open(now)) == (2, True)
-    assert scene.observer.rate_waits[0] == pytest.approx(0.5)
+    assert scene.observer.rate_waits == pytest.approx([0.5, 0.5])
+
+
+async def test_a_call_held_back_by_its_rate_is_told_once_however_often_others_go() -> None:
+    """A timer set for another operation says nothing new about it."""
+    async with yard(book=Limit(rate_per_s=0.5), find=Limit(rate_per_s=10.0)) as scene:
+        tasks = [scene.book("A1"), scene.book("A2"), *(scene.start("find", f"R{n}") for n in range(11))]
+        for _ in range(30):
+            await scene.clock.settle(0.1)
+        await asyncio.gather(*tasks)
+
+    assert len(scene.observer.rate_waits) == 11
+    assert max(scene.observer.rate_waits) == pytest.approx(2.0)

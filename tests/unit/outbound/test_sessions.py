@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from crossdock_sdk import CarrierError, ErrorClass, Secret, Session, SideEffect
+from engine.outbound import sessions
 from engine.outbound.errors import Ambiguous, FaultKind, NotSent
 from engine.outbound.sessions import RETRY_REFRESH_S, SessionKeeper
 from tests.fakes.clock import FakeClock
@@ -60,6 +61,26 @@ async def test_a_failed_renewal_keeps_a_living_token() -> None:
     tokens = [await keeper.get(desk) for _ in range(5)]
 
     assert (tokens, desk.count) == ([old] * 5, 2)
+
+
+async def test_a_renewal_that_hangs_keeps_a_living_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes only a little of its call's time, and the next calls none."""
+    monkeypatch.setattr(sessions, "RENEWAL_S", 0.01)
+    clock, desk = FakeClock(), Desk()
+    keeper = SessionKeeper(clock)
+    old = await keeper.get(desk)
+    clock.advance(850.0)
+    tried = []
+
+    async def hang() -> Session:
+        tried.append(1)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with asyncio.timeout(5.0):
+        tokens = [await keeper.get(hang) for _ in range(5)]
+
+    assert (tokens, len(tried)) == ([old] * 5, 1)
 
 
 async def test_a_failed_sign_in_is_shared_and_leaves_the_operation_unsent() -> None:

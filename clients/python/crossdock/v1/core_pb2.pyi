@@ -678,7 +678,7 @@ class Order(_message.Message):
         STATE_CANCELLING: Order._State.ValueType  # 4
         """Being cancelled at the carrier."""
         STATE_CANCELLED: Order._State.ValueType  # 5
-        """No waybill of it is live."""
+        """No waybill of it is live: it was cancelled as asked, or by its carrier (then `failure` says so)."""
         STATE_FAILED: Order._State.ValueType  # 6
         """Every candidate refused it; no waybill is live."""
         STATE_NEEDS_REVIEW: Order._State.ValueType  # 7
@@ -700,7 +700,7 @@ class Order(_message.Message):
     STATE_CANCELLING: Order.State.ValueType  # 4
     """Being cancelled at the carrier."""
     STATE_CANCELLED: Order.State.ValueType  # 5
-    """No waybill of it is live."""
+    """No waybill of it is live: it was cancelled as asked, or by its carrier (then `failure` says so)."""
     STATE_FAILED: Order.State.ValueType  # 6
     """Every candidate refused it; no waybill is live."""
     STATE_NEEDS_REVIEW: Order.State.ValueType  # 7

@@ -58,7 +58,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {reason: "NO_ELIGIBLE_CARRIER", metadata: {source: "ENGINE", candidates: "2"}}
     """
     ERROR_REASON_LABEL_UNPRINTABLE: _ErrorReason.ValueType  # 9
-    """A character of the label is in no configured font (FAILED_PRECONDITION, with BadRequest).
+    """A label cannot be made as it was asked for, say for a character that is in no configured font, a piece the order
+    does not have or a carrier that gives none (FAILED_PRECONDITION, mostly with BadRequest).
     Example: {reason: "LABEL_UNPRINTABLE", metadata: {source: "ENGINE", character: "U+20BB7"}}
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 10
@@ -95,47 +96,47 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 18
     """It is not known whether the carrier booked; stands in an attempt or in `Order.failure`, never as a status.
-    Example: {reason: "OUTCOME_UNKNOWN", metadata: {source: "NETWORK", carrier: "zto", operation: "book"}}
+    Example: {reason: "OUTCOME_UNKNOWN", carrier: "zto"}
     """
     ERROR_REASON_CARRIER_INVALID_REQUEST: _ErrorReason.ValueType  # 19
-    """The carrier finds the data wrong; stands in `Order.failure`, as do all that follow.
-    Example: {reason: "CARRIER_INVALID_REQUEST", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "1012"}}
+    """The carrier finds the data wrong; stands in `Order.failure`, as do all up to CARRIER_REJECTED.
+    Example: {reason: "CARRIER_INVALID_REQUEST", carrier: "sf", carrierCode: "1012"}
     """
     ERROR_REASON_CARRIER_AUTH_FAILED: _ErrorReason.ValueType  # 20
     """The carrier does not accept the merchant's account.
-    Example: {reason: "CARRIER_AUTH_FAILED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "A1006"}}
+    Example: {reason: "CARRIER_AUTH_FAILED", carrier: "sf", carrierCode: "A1006"}
     """
     ERROR_REASON_CARRIER_NOT_FOUND: _ErrorReason.ValueType  # 21
     """The carrier does not know the order or waybill.
-    Example: {reason: "CARRIER_NOT_FOUND", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "8018"}}
+    Example: {reason: "CARRIER_NOT_FOUND", carrier: "sf", carrierCode: "8018"}
     """
     ERROR_REASON_CARRIER_DUPLICATE: _ErrorReason.ValueType  # 22
     """The carrier already has a booking under our reference.
-    Example: {reason: "CARRIER_DUPLICATE", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "8016"}}
+    Example: {reason: "CARRIER_DUPLICATE", carrier: "sf", carrierCode: "8016"}
     """
     ERROR_REASON_CARRIER_NO_SERVICE: _ErrorReason.ValueType  # 23
     """The carrier does not serve this lane, product or option.
-    Example: {reason: "CARRIER_NO_SERVICE", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20036"}}
+    Example: {reason: "CARRIER_NO_SERVICE", carrier: "sf", carrierCode: "20036"}
     """
     ERROR_REASON_CARRIER_CAPACITY: _ErrorReason.ValueType  # 24
     """The carrier takes no more parcels for now.
-    Example: {reason: "CARRIER_CAPACITY", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "8177"}}
+    Example: {reason: "CARRIER_CAPACITY", carrier: "sf", carrierCode: "8177"}
     """
     ERROR_REASON_CARRIER_RATE_LIMITED: _ErrorReason.ValueType  # 25
     """The carrier's limit of calls is used up.
-    Example: {reason: "CARRIER_RATE_LIMITED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "A1005"}}
+    Example: {reason: "CARRIER_RATE_LIMITED", carrier: "sf", carrierCode: "A1005"}
     """
     ERROR_REASON_CARRIER_BALANCE_EMPTY: _ErrorReason.ValueType  # 26
     """The merchant's account at the carrier has no waybills or money left.
-    Example: {reason: "CARRIER_BALANCE_EMPTY", metadata: {source: "CARRIER", carrier: "zto", carrierCode: "F002"}}
+    Example: {reason: "CARRIER_BALANCE_EMPTY", carrier: "zto", carrierCode: "F002"}
     """
     ERROR_REASON_CARRIER_UNAVAILABLE: _ErrorReason.ValueType  # 27
     """The carrier's system fails or cannot be reached.
-    Example: {reason: "CARRIER_UNAVAILABLE", metadata: {source: "NETWORK", carrier: "zto"}}
+    Example: {reason: "CARRIER_UNAVAILABLE", carrier: "zto"}
     """
     ERROR_REASON_CARRIER_REJECTED: _ErrorReason.ValueType  # 28
     """The carrier finally refuses.
-    Example: {reason: "CARRIER_REJECTED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20035"}}
+    Example: {reason: "CARRIER_REJECTED", carrier: "sf", carrierCode: "20035"}
     """
     ERROR_REASON_TRACK_NOT_FOUND: _ErrorReason.ValueType  # 29
     """Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo; with BadRequest where the
@@ -151,19 +152,24 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {reason: "RETURN_NOT_FOUND", metadata: {source: "ENGINE", returnId: "0198…"}}
     """
     ERROR_REASON_RETURN_INVALID: _ErrorReason.ValueType  # 32
-    """What is to come back is not what was sent (INVALID_ARGUMENT, with BadRequest).
+    """What is to come back is not what was sent, or its pickup window cannot be (INVALID_ARGUMENT, with BadRequest).
     Example: {reason: "RETURN_INVALID", metadata: {source: "ENGINE", violations: "1"}}
     """
     ERROR_REASON_RETURN_STATE_WRONG: _ErrorReason.ValueType  # 33
     """The return stands where this cannot be done with it (FAILED_PRECONDITION).
     Example: {reason: "RETURN_STATE_WRONG", metadata: {source: "ENGINE", returnId: "0198…", state: "RECEIVED"}}
     """
+    ERROR_REASON_CARRIER_CANCELLED: _ErrorReason.ValueType  # 34
+    """The carrier cancelled a booking that it had confirmed; stands in `Order.failure` of the CANCELLED order.
+    Example: {reason: "CARRIER_CANCELLED", carrier: "zto", carrierCode: "6"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of ErrorInfo (domain `crossdock`), written there without the prefix `ERROR_REASON_`.
 
-    Every ErrorInfo has `source` in its metadata: ENGINE, PLUGIN, CARRIER or NETWORK. Errors a carrier caused add
-    `carrier`, `operation`, `carrierCode` and `carrierMessage`. Values may be added.
+    Every ErrorInfo has `source` in its metadata: ENGINE or CARRIER. Errors a carrier caused add `carrier`, `operation`,
+    `carrierCode` and `carrierMessage`. What stands in `Order.failure` is no status and has no metadata but fields of its
+    own. Values may be added.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -202,7 +208,8 @@ ERROR_REASON_NO_ELIGIBLE_CARRIER: ErrorReason.ValueType  # 8
 Example: {reason: "NO_ELIGIBLE_CARRIER", metadata: {source: "ENGINE", candidates: "2"}}
 """
 ERROR_REASON_LABEL_UNPRINTABLE: ErrorReason.ValueType  # 9
-"""A character of the label is in no configured font (FAILED_PRECONDITION, with BadRequest).
+"""A label cannot be made as it was asked for, say for a character that is in no configured font, a piece the order
+does not have or a carrier that gives none (FAILED_PRECONDITION, mostly with BadRequest).
 Example: {reason: "LABEL_UNPRINTABLE", metadata: {source: "ENGINE", character: "U+20BB7"}}
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 10
@@ -239,47 +246,47 @@ Example: {reason: "WATCHER_TOO_SLOW", metadata: {source: "ENGINE", cursor: "8812
 """
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 18
 """It is not known whether the carrier booked; stands in an attempt or in `Order.failure`, never as a status.
-Example: {reason: "OUTCOME_UNKNOWN", metadata: {source: "NETWORK", carrier: "zto", operation: "book"}}
+Example: {reason: "OUTCOME_UNKNOWN", carrier: "zto"}
 """
 ERROR_REASON_CARRIER_INVALID_REQUEST: ErrorReason.ValueType  # 19
-"""The carrier finds the data wrong; stands in `Order.failure`, as do all that follow.
-Example: {reason: "CARRIER_INVALID_REQUEST", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "1012"}}
+"""The carrier finds the data wrong; stands in `Order.failure`, as do all up to CARRIER_REJECTED.
+Example: {reason: "CARRIER_INVALID_REQUEST", carrier: "sf", carrierCode: "1012"}
 """
 ERROR_REASON_CARRIER_AUTH_FAILED: ErrorReason.ValueType  # 20
 """The carrier does not accept the merchant's account.
-Example: {reason: "CARRIER_AUTH_FAILED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "A1006"}}
+Example: {reason: "CARRIER_AUTH_FAILED", carrier: "sf", carrierCode: "A1006"}
 """
 ERROR_REASON_CARRIER_NOT_FOUND: ErrorReason.ValueType  # 21
 """The carrier does not know the order or waybill.
-Example: {reason: "CARRIER_NOT_FOUND", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "8018"}}
+Example: {reason: "CARRIER_NOT_FOUND", carrier: "sf", carrierCode: "8018"}
 """
 ERROR_REASON_CARRIER_DUPLICATE: ErrorReason.ValueType  # 22
 """The carrier already has a booking under our reference.
-Example: {reason: "CARRIER_DUPLICATE", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "8016"}}
+Example: {reason: "CARRIER_DUPLICATE", carrier: "sf", carrierCode: "8016"}
 """
 ERROR_REASON_CARRIER_NO_SERVICE: ErrorReason.ValueType  # 23
 """The carrier does not serve this lane, product or option.
-Example: {reason: "CARRIER_NO_SERVICE", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20036"}}
+Example: {reason: "CARRIER_NO_SERVICE", carrier: "sf", carrierCode: "20036"}
 """
 ERROR_REASON_CARRIER_CAPACITY: ErrorReason.ValueType  # 24
 """The carrier takes no more parcels for now.
-Example: {reason: "CARRIER_CAPACITY", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "8177"}}
+Example: {reason: "CARRIER_CAPACITY", carrier: "sf", carrierCode: "8177"}
 """
 ERROR_REASON_CARRIER_RATE_LIMITED: ErrorReason.ValueType  # 25
 """The carrier's limit of calls is used up.
-Example: {reason: "CARRIER_RATE_LIMITED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "A1005"}}
+Example: {reason: "CARRIER_RATE_LIMITED", carrier: "sf", carrierCode: "A1005"}
 """
 ERROR_REASON_CARRIER_BALANCE_EMPTY: ErrorReason.ValueType  # 26
 """The merchant's account at the carrier has no waybills or money left.
-Example: {reason: "CARRIER_BALANCE_EMPTY", metadata: {source: "CARRIER", carrier: "zto", carrierCode: "F002"}}
+Example: {reason: "CARRIER_BALANCE_EMPTY", carrier: "zto", carrierCode: "F002"}
 """
 ERROR_REASON_CARRIER_UNAVAILABLE: ErrorReason.ValueType  # 27
 """The carrier's system fails or cannot be reached.
-Example: {reason: "CARRIER_UNAVAILABLE", metadata: {source: "NETWORK", carrier: "zto"}}
+Example: {reason: "CARRIER_UNAVAILABLE", carrier: "zto"}
 """
 ERROR_REASON_CARRIER_REJECTED: ErrorReason.ValueType  # 28
 """The carrier finally refuses.
-Example: {reason: "CARRIER_REJECTED", metadata: {source: "CARRIER", carrier: "sf", carrierCode: "20035"}}
+Example: {reason: "CARRIER_REJECTED", carrier: "sf", carrierCode: "20035"}
 """
 ERROR_REASON_TRACK_NOT_FOUND: ErrorReason.ValueType  # 29
 """Nobody follows the number, and its carrier cannot be asked (NOT_FOUND, with ResourceInfo; with BadRequest where the
@@ -295,11 +302,15 @@ ERROR_REASON_RETURN_NOT_FOUND: ErrorReason.ValueType  # 31
 Example: {reason: "RETURN_NOT_FOUND", metadata: {source: "ENGINE", returnId: "0198…"}}
 """
 ERROR_REASON_RETURN_INVALID: ErrorReason.ValueType  # 32
-"""What is to come back is not what was sent (INVALID_ARGUMENT, with BadRequest).
+"""What is to come back is not what was sent, or its pickup window cannot be (INVALID_ARGUMENT, with BadRequest).
 Example: {reason: "RETURN_INVALID", metadata: {source: "ENGINE", violations: "1"}}
 """
 ERROR_REASON_RETURN_STATE_WRONG: ErrorReason.ValueType  # 33
 """The return stands where this cannot be done with it (FAILED_PRECONDITION).
 Example: {reason: "RETURN_STATE_WRONG", metadata: {source: "ENGINE", returnId: "0198…", state: "RECEIVED"}}
+"""
+ERROR_REASON_CARRIER_CANCELLED: ErrorReason.ValueType  # 34
+"""The carrier cancelled a booking that it had confirmed; stands in `Order.failure` of the CANCELLED order.
+Example: {reason: "CARRIER_CANCELLED", carrier: "zto", carrierCode: "6"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -55,7 +55,7 @@ class LabelServiceServicer:
         """Renders the label of one order, all its parcels in one file.
 
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED,
-        FAILED_PRECONDITION / LABEL_UNPRINTABLE with the field and the character no font has.
+        FAILED_PRECONDITION / LABEL_UNPRINTABLE with what stands in the way, such as the character no font has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class LabelServiceStub:
     """Renders the label of one order, all its parcels in one file.
 
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED,
-    FAILED_PRECONDITION / LABEL_UNPRINTABLE with the field and the character no font has.
+    FAILED_PRECONDITION / LABEL_UNPRINTABLE with what stands in the way, such as the character no font has.
     """
     MergeLabels: _grpc.UnaryStreamMultiCallable[_label_service_pb2.MergeLabelsRequest, _label_service_pb2.MergeLabelsResponse]
     """Streams one file with the labels of many orders, in the order asked for.
@@ -54,7 +54,7 @@ class LabelServiceAsyncStub(LabelServiceStub):
     """Renders the label of one order, all its parcels in one file.
 
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED,
-    FAILED_PRECONDITION / LABEL_UNPRINTABLE with the field and the character no font has.
+    FAILED_PRECONDITION / LABEL_UNPRINTABLE with what stands in the way, such as the character no font has.
     """
     MergeLabels: _aio.UnaryStreamMultiCallable[_label_service_pb2.MergeLabelsRequest, _label_service_pb2.MergeLabelsResponse]  # type: ignore[assignment]
     """Streams one file with the labels of many orders, in the order asked for.
@@ -74,7 +74,7 @@ class LabelServiceServicer(metaclass=_abc_1.ABCMeta):
         """Renders the label of one order, all its parcels in one file.
 
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED,
-        FAILED_PRECONDITION / LABEL_UNPRINTABLE with the field and the character no font has.
+        FAILED_PRECONDITION / LABEL_UNPRINTABLE with what stands in the way, such as the character no font has.
         """
 
     @_abc_1.abstractmethod

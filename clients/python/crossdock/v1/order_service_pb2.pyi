@@ -639,7 +639,7 @@ class OrderEvent(_message.Message):
         KIND_OUTCOME_UNKNOWN: OrderEvent._Kind.ValueType  # 4
         """A carrier's answer was lost; the outcome is being resolved."""
         KIND_ORDER_NEEDS_REVIEW: OrderEvent._Kind.ValueType  # 5
-        """The outcome cannot be resolved by the engine."""
+        """A person is needed: an outcome cannot be resolved, a cancel stays open, or a second booking has surfaced."""
         KIND_ORDER_FAILED: OrderEvent._Kind.ValueType  # 6
         """Every candidate refused it."""
         KIND_ORDER_CANCELLING: OrderEvent._Kind.ValueType  # 7
@@ -681,7 +681,7 @@ class OrderEvent(_message.Message):
     KIND_OUTCOME_UNKNOWN: OrderEvent.Kind.ValueType  # 4
     """A carrier's answer was lost; the outcome is being resolved."""
     KIND_ORDER_NEEDS_REVIEW: OrderEvent.Kind.ValueType  # 5
-    """The outcome cannot be resolved by the engine."""
+    """A person is needed: an outcome cannot be resolved, a cancel stays open, or a second booking has surfaced."""
     KIND_ORDER_FAILED: OrderEvent.Kind.ValueType  # 6
     """Every candidate refused it."""
     KIND_ORDER_CANCELLING: OrderEvent.Kind.ValueType  # 7

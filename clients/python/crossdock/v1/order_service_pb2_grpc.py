@@ -95,7 +95,8 @@ class OrderServiceServicer:
         """Accepts an order durably and books it.
 
         Answers the order as far as it got before the deadline: usually BOOKED; BOOKING when the deadline came
-        first or an outcome is being resolved; FAILED when every candidate refused.
+        first, an outcome is being resolved or a refusal may pass (no capacity, no balance); FAILED when every candidate
+        refused for good.
         Returns INVALID_ARGUMENT / ORDER_INVALID with all violations, FAILED_PRECONDITION / NO_ELIGIBLE_CARRIER when
         no configured carrier can take it (nothing is stored), ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED when
         `request_id` or `order.reference` was used with another body, RESOURCE_EXHAUSTED / ENGINE_OVERLOADED.

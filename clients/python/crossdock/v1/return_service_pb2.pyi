@@ -286,7 +286,7 @@ class Return(_message.Message):
 
     @_builtins.property
     def pickup_end_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the wanted pickup window; only with `pickup`."""
+        """End of the wanted pickup window; only with `pickup`. Still to come when the return is created."""
 
     @_builtins.property
     def decision(self) -> Global___ReturnDecision:

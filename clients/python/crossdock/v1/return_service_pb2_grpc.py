@@ -84,7 +84,8 @@ class ReturnServiceServicer:
 
         Answers the return as far as it got before the deadline: BOOKED with its waybill when it was approved at once.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED when the order has no waybill,
-        INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent, ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
+        INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent or the pickup window cannot be,
+        ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

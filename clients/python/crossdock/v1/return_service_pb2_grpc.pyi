@@ -41,7 +41,8 @@ class ReturnServiceStub:
 
     Answers the return as far as it got before the deadline: BOOKED with its waybill when it was approved at once.
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED when the order has no waybill,
-    INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent, ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
+    INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent or the pickup window cannot be,
+    ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
     """
     GetReturn: _grpc.UnaryUnaryMultiCallable[_return_service_pb2.GetReturnRequest, _return_service_pb2.GetReturnResponse]
     """Finds one return. Returns NOT_FOUND / RETURN_NOT_FOUND."""
@@ -82,7 +83,8 @@ class ReturnServiceAsyncStub(ReturnServiceStub):
 
     Answers the return as far as it got before the deadline: BOOKED with its waybill when it was approved at once.
     Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED when the order has no waybill,
-    INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent, ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
+    INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent or the pickup window cannot be,
+    ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
     """
     GetReturn: _aio.UnaryUnaryMultiCallable[_return_service_pb2.GetReturnRequest, _return_service_pb2.GetReturnResponse]  # type: ignore[assignment]
     """Finds one return. Returns NOT_FOUND / RETURN_NOT_FOUND."""
@@ -126,7 +128,8 @@ class ReturnServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Answers the return as far as it got before the deadline: BOOKED with its waybill when it was approved at once.
         Returns NOT_FOUND / ORDER_NOT_FOUND, FAILED_PRECONDITION / ORDER_NOT_BOOKED when the order has no waybill,
-        INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent, ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
+        INVALID_ARGUMENT / RETURN_INVALID when more is sent back than was sent or the pickup window cannot be,
+        ALREADY_EXISTS / IDEMPOTENCY_KEY_REUSED.
         """
 
     @_abc_1.abstractmethod

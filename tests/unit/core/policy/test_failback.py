@@ -42,11 +42,12 @@ def test_it_comes_back_in_steps_of_a_healthy_minute() -> None:
     assert percents == sorted(percents)
 
 
-def test_a_fault_on_the_way_starts_the_way_again() -> None:
-    """From any step to the first, with the whole time before it."""
+def test_faults_on_the_way_start_the_way_again() -> None:
+    """From any step to the first, with the whole time before it. A single one among few calls is borne."""
     ramp = back()
     ramp.succeeded(60.0)
     ramp.succeeded(120.0)
+    ramp.failed(125.0)
     before = ramp.ramp_percent
     ramp.failed(130.0)
     after = ramp.ramp_percent
@@ -55,6 +56,16 @@ def test_a_fault_on_the_way_starts_the_way_again() -> None:
     ramp.succeeded(190.0)
 
     assert (before, after, early, ramp.ramp_percent) == (50, 10, 10, 25)
+
+
+@pytest.mark.parametrize(("one_of", "percent"), [(1000, 100), (50, 100), (10, 10)])
+def test_a_busy_account_comes_back_although_a_call_fails_now_and_then(one_of: int, percent: int) -> None:
+    """A hundred calls a second: one of a thousand or of fifty is borne, one of ten is not."""
+    ramp = back()
+    for call in range(1, 190 * 100):
+        (ramp.succeeded if call % one_of else ramp.failed)(call / 100)
+
+    assert ramp.ramp_percent == percent
 
 
 def test_silence_proves_nothing() -> None:
@@ -98,7 +109,7 @@ def test_without_steps_all_comes_back_at_once() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["opened", "closed", "good", "bad"]), st.floats(0.1, 90.0)), max_size=60))
 def test_it_never_gets_more_than_was_healthy_long_enough(steps: list[tuple[str, float]]) -> None:
-    """Over any history: the part it gets is at most what the time since the last trouble allows."""
+    """Over any history: the part it gets is at most what the time since its breaker last closed allows."""
     ramp, now, trouble = Failback(), 0.0, float("-inf")
     for what, passed in steps:
         now += passed
@@ -113,7 +124,6 @@ def test_it_never_gets_more_than_was_healthy_long_enough(steps: list[tuple[str, 
                 ramp.succeeded(now)
             case "bad":
                 ramp.failed(now)
-                trouble = now if ramp.is_ramping and trouble <= now else trouble
         healthy = 0 if trouble > now else int((now - trouble) / 60.0 + 1e-9) if trouble > float("-inf") else 3
         assert ramp.ramp_percent <= (10, 25, 50, 100)[min(healthy, 3)]
 

@@ -81,6 +81,52 @@ def test_a_confirmation_books_the_order(state: AttemptState) -> None:
     assert [(e.kind, e.carrier, e.waybill_number) for e in step.events] == [(EventKind.ORDER_BOOKED, "alpha", "SF1")]
 
 
+def test_a_carriers_own_answer_completes_what_a_push_had_confirmed() -> None:
+    """Pieces, routing and freight: a push that overtakes the answer knows but the number. Nothing is changed."""
+    known = replace(booking(), waybill_number="SF1", carrier_order_id="c1")
+    rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.BOOKED, booking=known)
+
+    step = transitions.confirmed(rows, 1, BOOKED, "Standard", LATER)
+
+    assert step is not None
+    assert step.order == replace(
+        rows.order,
+        booking=replace(
+            known,
+            service_name=known.service_name or "Standard",
+            sub_waybill_numbers=("SF2",),
+            routing=Routing("755A"),
+            freight=Money("CNY", 1500),
+        ),
+    )
+    assert (step.attempts, step.events) == ((), ())
+    assert transitions.confirmed(LoadedOrder(step.order, rows.attempts), 1, BOOKED, "Standard", LATER) is None
+    other = replace(BOOKED, waybill_number="SF9")
+    assert transitions.confirmed(rows, 1, other, "Standard", LATER) is None
+
+
+def test_a_booking_ended_by_its_carrier_is_told_with_its_words() -> None:
+    """Once; and with no failure when the end is what was asked for."""
+    rows = loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.BOOKED, booking=booking())
+    found = Refused("r1", "6", "网点取消")
+
+    step = transitions.resolved(rows, 1, found, "Standard", True, LATER)
+    wanted = transitions.resolved(
+        loaded(attempt(1, "alpha", S.CONFIRMED), state=OrderState.CANCELLING, booking=booking(), cancel_requested=True),
+        1, found, "Standard", True, LATER,
+    )  # fmt: skip
+
+    assert step is not None
+    assert step.order.failure is not None
+    assert wanted is not None
+    assert (step.order.state, step.order.failure.reason) == (OrderState.CANCELLED, "CARRIER_CANCELLED")
+    assert step.order.failure.message == "alpha cancelled the booking by itself: 网点取消"
+    assert [a.state for a in step.attempts] == [S.VOIDED]
+    assert [e.reason for e in step.events] == [step.order.failure.message]
+    assert (wanted.order.state, wanted.order.failure) == (OrderState.CANCELLED, None)
+    assert transitions.resolved(LoadedOrder(step.order, step.attempts), 1, found, "Standard", True, LATER) is None
+
+
 def test_a_confirmation_of_a_cancelled_order_leads_to_its_cancelling() -> None:
     """The caller gave up on it while the carrier booked: it is due at once."""
     step = transitions.confirmed(loaded(attempt(1, "alpha", S.INTENT), cancel_requested=True), 1, BOOKED, "", LATER)
