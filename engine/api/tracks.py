@@ -87,7 +87,7 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
             statuses=frozenset(STATUSES_READ[s] for s in request.statuses if s in STATUSES_READ),
             milestones=frozenset(MILESTONES_READ[m] for m in request.milestones),
             carriers=frozenset(request.carriers),
-            waybill_numbers=frozenset(request.waybill_numbers),
+            waybill_numbers=_numbers(request.waybill_numbers),
             status_changes_only=request.status_changes_only,
             alerts_only=request.alerts_only,
         )
@@ -143,6 +143,18 @@ class TrackServicer(track_service_pb2_grpc.TrackServiceServicer):
             return pb.TrackResult(track=self._answers.about(await question).track)
         except Exception as error:  # also a defect: one item never fails the others
             return pb.TrackResult(status=status_or_defect("GetTrack", error))
+
+
+def _numbers(numbers: Sequence[str]) -> frozenset[str]:
+    """As tracks are kept under, however they were typed. Raises RequestInvalid for what can be nobody's."""
+    found = [
+        violation
+        for index, number in enumerate(numbers)
+        for violation in check_waybill_number(number, f"waybill_numbers[{index}]")
+    ]
+    if found:
+        raise RequestInvalid(found)
+    return frozenset(normalise(number) for number in numbers)
 
 
 def _key(key: pb.TrackKey) -> TrackKey:

@@ -100,7 +100,9 @@ class BookedTracks:
             elif not known.track.order_id:
                 # Somebody asked by number before it was booked for us to know: that track is the order's.
                 tail = known.track.phone_tail or _phone_tail(order)
-                tracks.append(TrackChange(replace(known.track, order_id=order.order_id, phone_tail=tail)))
+                # It is asked and pushed about through the account that booked it, whichever was guessed before.
+                owned = replace(known.track, order_id=order.order_id, phone_tail=tail, account_id=booking.account_id)
+                tracks.append(TrackChange(owned))
         return Beside(self._begun(order, booking, unknown), tuple(tracks))
 
     def _begun(self, order: OrderRecord, booking: BookingRecord, numbers: Sequence[str]) -> tuple[TrackRecord, ...]:

@@ -150,7 +150,7 @@ class Pushes:
             return HttpResponse(503)
 
     async def letters(self, *, after: str, limit: int) -> list[DeadLetter]:
-        """Pushes that were set aside, oldest first."""
+        """Pushes that were set aside, by letter_id: oldest first, but for those that ended processes."""
         return await self._store.list_dead_letters(after=after, limit=limit)
 
     async def letter(self, letter_id: str) -> DeadLetter | None:

@@ -2,8 +2,8 @@
 
 One loop asks the store for due orders and starts a worker for each; the rows say what comes next. Orders of an
 engine process that is gone are taken over by their lease epoch. A bounded number runs at a time, so that a start
-after a long outage does not drown the carriers or the callers. An order that has to wait gives its place back: those
-that one slow carrier left in doubt do not hold up the others.
+after a long outage does not drown the carriers or the callers. An order in doubt that has to wait for its look-up gives
+its place back: those that one slow carrier left in doubt do not hold up the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds parcels that stand still: every step of a track passes here on its way to the store, and a loop looks after
+"""Finds parcels that stand still: what carriers report passes here on its way to the store, and a loop looks after
 those to which nothing happens.
 
 Alerts, their news and the time of the next check are committed with the track, fenced by its version. So an alert is

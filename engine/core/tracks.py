@@ -1,8 +1,9 @@
 """Where parcels are: the one way in for everything carriers report, and the questions callers ask.
 
-Push and poll end in `ingest`: events are matched to a track, deduplicated, placed in time, the status derived and its
-stall alerts judged, all committed together, then watchers hear of it and only then a push is acknowledged. A question
-that needs fresher knowledge than there is asks the carrier through the lanes, where equal questions share one call.
+Push and poll end in `ingest`, or in `_hear` where a push goes on where the record ends: events are matched to a track,
+deduplicated, placed in time, the status derived and its stall alerts judged, all committed together, then watchers hear
+of it and only then a push is acknowledged. A question that needs fresher knowledge than there is asks the carrier
+through the lanes, where equal questions share one call.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from crossdock_sdk import Account, Carrier, CarrierError
+from crossdock_sdk import Account, Carrier, CarrierError, SideEffect
 from crossdock_sdk.tracking import Subscribed, Tracked, TrackEvent, TrackRequest
 from engine.clock import Clock
 from engine.core.calls import ask
@@ -27,7 +28,7 @@ from engine.core.policy.brownout import Brownout, Level
 from engine.core.policy.track_identity import is_another_parcel
 from engine.core.policy.track_records import KeptEvent, LoadedTrack, TrackRecord, TrackSource
 from engine.core.stalling import Stalls
-from engine.outbound import Priority
+from engine.outbound import OutboundError, Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import Stale, Store
 from engine.store.track_port import TrackChange
@@ -252,7 +253,14 @@ class Tracks:
             self._observer.track_polled(track.carrier, "ANSWERED" if outcome.events else "EMPTY")
             return await self.ingest(loaded, outcome.events, TrackSource.POLL)
         self._observer.track_polled(track.carrier, "REFUSED" if isinstance(outcome, CarrierError) else "FAILED")
-        return await self._put_off(loaded)
+        if priority is Priority.POLL:
+            return await self._put_off(loaded)
+        # Who asks by hand, often and in a hurry, puts the planned question off no further. The carrier's least interval
+        # holds also after a question whose answer nobody waited for.
+        if not isinstance(outcome, OutboundError) or outcome.side_effect is SideEffect.NONE:
+            return loaded
+        now = self._clock.now()
+        return await self._apply(loaded, lambda rows: replace(rows, polled_time=now))
 
     async def poll_due(self, track: TrackRecord) -> None:
         """Ask about a track that the scheduler claimed."""
@@ -356,12 +364,13 @@ class Tracks:
 
     def _planned(self, track: TrackRecord, source: TrackSource, now: datetime) -> TrackRecord:
         """The track with the time of its next question, which a push puts off."""
+        is_answer = source is TrackSource.POLL
+        if is_answer:
+            track = replace(track, polled_time=now)
         # A question by hand does not bring back what was let go; the carrier's own news may.
-        if not self.can_be_asked(track.carrier) or (track.retired and source is TrackSource.POLL):
+        if not self.can_be_asked(track.carrier) or (track.retired and is_answer):
             return track
-        plan = following.pushed
-        if source is TrackSource.POLL:
-            plan, track = following.answered, replace(track, polled_time=now)
+        plan = following.answered if is_answer else following.pushed
         return plan(track, now=now, min_interval_s=self._min_interval_s(track), rules=self._rules)
 
     def _min_interval_s(self, track: TrackRecord) -> float:

@@ -160,6 +160,12 @@ class Watch:
                         yield entry
                         due = loop.time() + checkpoint_s
                 if len(entries) == PAGE:
+                    # Pages are read without a pause: a backlog that holds nothing for this watcher would be read to
+                    # its end before anybody else had a turn, and before the watcher heard how far it is.
+                    await asyncio.sleep(0)
+                    if loop.time() >= due:
+                        yield Checkpoint(seen)
+                        due = loop.time() + checkpoint_s
                     continue
                 # Other tenants' entries move the cursor too, else a quiet tenant's cursor would expire.
                 seen = max(seen, newest)

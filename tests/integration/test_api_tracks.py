@@ -56,6 +56,9 @@ def by_number(carrier: str, number: str, **fields: Any) -> pb.GetTrackRequest:
     return pb.GetTrackRequest(key=pb.TrackKey(carrier=carrier, waybill_number=number), **fields)
 
 
+FULL_WIDTH = {ord("0") + digit: ord("０") + digit for digit in range(10)}
+
+
 def key(carrier: str, number: str) -> pb.TrackKey:
     """A parcel's key."""
     return pb.TrackKey(carrier=carrier, waybill_number=number)
@@ -252,6 +255,21 @@ async def test_pushes_again_and_in_disorder_tell_each_event_once(world: World) -
     assert [code.rpartition(":")[2] for code in codes] == ["GOT", "DISPATCH", "SIGNED"]
     assert sorted(m.news.event.code for m in seen) == sorted(codes)
     assert found.track.status == DELIVERED
+
+
+async def test_a_watch_of_a_number_hears_it_however_it_is_typed(world: World) -> None:
+    """As every other call takes it; what can be nobody's number is refused with its place."""
+    number = "75400000900019"
+    await world.caller().SubscribeTracks(pb.SubscribeTracksRequest(keys=[key("zto", number)]))
+    await push(world, number=number)
+
+    watcher = Watcher(world, "0", waybill_numbers=[f" {number.translate(FULL_WIDTH)} "])
+    [seen] = await watcher.take(1)
+    watcher.call.cancel()
+    status = await refusal(Watcher(world, "0", waybill_numbers=[number, "a b"]).take(1))
+
+    assert seen.news.waybill_number == number
+    assert (status.code, list(status.violations)) == (grpc.StatusCode.INVALID_ARGUMENT, ["waybill_numbers[1]"])
 
 
 async def test_an_unknown_code_keeps_the_status_and_is_counted(world: World) -> None:

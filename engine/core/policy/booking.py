@@ -61,7 +61,7 @@ CANCEL_DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses after the first, second… cancel whose outcome is open; the last one repeats until a person is called."""
 
 SWITCH_AT_MOST_EVERY_S = 600.0
-"""An order that came back to a carrier it had left stays there so long, failing or not, before it changes again."""
+"""An order that changed its carrier stays there so long, failing or not, before it goes back to one it had left."""
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -143,8 +143,8 @@ class OrderRecord(msgspec.Struct, frozen=True):
 class AttemptRecord(msgspec.Struct, frozen=True):
     """One try at one carrier account. `reference` is what the carrier knows the booking by.
 
-    `unknown_since` starts the clock of resolution; `lookups` counts look-ups made. `burnt`: the carrier knows the
-    reference and has refused or voided its booking, so that nothing can be booked under it any more.
+    `unknown_since` starts the clock of resolution; `lookups` counts look-ups and pushes about it. `burnt`: the carrier
+    knows the reference and has refused or voided its booking, so that nothing can be booked under it any more.
     """
 
     order_id: str

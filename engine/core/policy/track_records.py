@@ -45,7 +45,7 @@ class TrackRecord(msgspec.Struct, frozen=True):
     about it. failed_polls: polls without an answer since the last one; final_polls: polls answered since the parcel
     came to its end. alerts: the open ones. next_check_time: when a stall rule may find it standing still,
     None for never unless something happens to it. subscribed: its carrier was asked to push about it and has answered.
-    polled_time: when it last answered a question about it.
+    polled_time: when a question about it last went out.
     """
 
     track_id: str

@@ -67,13 +67,16 @@ def follow_on(
     if not ordered or ordered[0].time < life_starts(track):
         return None
     machine = Machine.of(track)
+    marks: set[bytes] = set()
     events, news = [], []
     for event in ordered:
-        if last is not None and event.time <= last:
+        mark = fingerprint(event)
+        if (last is not None and event.time <= last) or mark in marks:
             return None
+        marks.add(mark)
         before, last = machine.status, event.time
         machine.take(event)
-        events.append(KeptEvent(fingerprint(event), event, now, source, mapping_version))
+        events.append(KeptEvent(mark, event, now, source, mapping_version))
         moved = machine.status is not before
         news.append(news_of(track, source, machine.status, machine.milestone, moved, now, event=event))
     return TrackStep(_written(heard(track, source, now), machine.state()), tuple(events), tuple(news))

@@ -96,7 +96,7 @@ def confirmed(loaded: LoadedOrder, number: int, booked: Booked, service_name: st
     attempt = in_doubt(loaded, number)
     if attempt is None:
         return _completed(loaded, number, booked, service_name) or _surfaced(loaded, number, booked, service_name, now)
-    # What was in doubt keeps its story: why, and how many look-ups settled it.
+    # What was in doubt keeps its story: why, and how many look-ups and pushes it took.
     asked = attempt.state is AttemptState.UNKNOWN
     done = replace(attempt, state=AttemptState.CONFIRMED, end_time=now, error_class="", lookups=attempt.lookups + asked)
     cancelling = loaded.order.cancel_requested

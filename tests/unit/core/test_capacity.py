@@ -306,14 +306,14 @@ async def test_an_account_that_failed_comes_back_in_steps() -> None:
     assert len(moved) == sum(round(200 * (1 - share)) for share in shares)
 
 
-async def test_a_fault_on_the_way_back_starts_it_again() -> None:
+async def test_faults_on_the_way_back_start_it_again() -> None:
     """From a quarter to a tenth."""
     async with house(ALPHA, BETA) as scene:
         await _down_and_up(scene)
         await scene.pass_time(60.0)
         await scene.run(scene.outbound.call("alpha-1", "find", "F1", deadline_s=5.0, priority=Priority.QUERY))
         before = scene.outbound.ramp_percent("alpha-1", "book")
-        scene.network.script("alpha", "book", unreachable())
+        scene.network.script("alpha", "book", *[unreachable()] * 3)
         await _where(scene, "S", 30)
         after = scene.outbound.ramp_percent("alpha-1", "book")
 

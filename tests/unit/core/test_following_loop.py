@@ -9,6 +9,7 @@ from crossdock_sdk.limits import Limit
 from crossdock_sdk.tracking import Milestone, TrackEvent, TrackStatus
 from engine.core.errors import OrderNotCancellable, TrackNotFound
 from engine.core.following import AT_ONCE
+from engine.core.new_tracks import new_track
 from engine.core.orders import Created
 from engine.core.policy.records import BookingRecord, EventKind, OrderState
 from engine.core.policy.track_records import LoadedTrack, TrackSource
@@ -77,6 +78,26 @@ async def test_every_piece_is_followed() -> None:
 
     assert len(found) == 3
     assert {each.track.order_id for each in found if each} == {created.order.order.order_id}
+
+
+async def test_a_number_that_was_asked_about_first_is_followed_by_the_account_that_booked_it() -> None:
+    """Whichever account of the carrier was guessed: pushes come to the one that booked, and only it may ask."""
+    async with house(ALPHA) as scene:
+        guessed = new_track(
+            TENANT,
+            "alpha",
+            "alpha-0",
+            "ALPHA000000001",
+            phone_tail="",
+            now=scene.clock.now(),
+            stall_rules=(),
+            can_be_asked=True,
+        )
+        await scene.store.open_track(guessed)
+        created = await scene.create()
+        found = await of_order(scene, created)
+
+    assert (found.track.track_id, found.track.account_id) == (guessed.track_id, "alpha-1")
 
 
 async def test_nothing_comes_between_a_booking_and_its_track() -> None:

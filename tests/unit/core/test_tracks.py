@@ -112,7 +112,6 @@ async def test_a_carrier_that_does_not_answer_costs_freshness_only(fault: object
         found = await scene.track(NUMBER, max_age_s=0.0)
 
     assert (codes(found), found.track.observed_time) == (["got"], known.track.observed_time)
-    assert found.track.failed_polls == 1
     assert found.track.next_poll_time is not None
     assert found.track.next_poll_time > scene.clock.now()
 
@@ -166,15 +165,40 @@ async def test_who_waits_for_anothers_question_asks_when_that_one_goes_away() ->
     assert codes(found) == ["got", "moved"]
 
 
-async def test_a_failure_heard_by_many_counts_once() -> None:
-    """Else a moment's crowd would put the next question off for hours."""
+@pytest.mark.parametrize("fault", [silent(), unreachable(), refuse(ErrorClass.TEMPORARY)])
+async def test_failures_of_questions_by_hand_put_the_planned_one_off_no_further(fault: object) -> None:
+    """Else a crowd, or a page that is looked at while the carrier is away, would do so for hours."""
     async with house(ALPHA) as scene:
-        await scene.track(NUMBER)
+        before = await scene.track(NUMBER)
         await scene.pass_time(61.0)
-        scene.network.always("alpha", "track", unreachable())
-        found = await at_once(scene, [NUMBER] * 50)
+        scene.network.always("alpha", "track", fault)  # type: ignore[arg-type]  # parametrised
+        for _ in range(9):
+            await at_once(scene, [NUMBER] * 5)
+            await scene.pass_time(61.0)
+        after = await scene.store.find_track(TENANT, "alpha", NUMBER)
 
-    assert {each.track.failed_polls for each in found} == {1}
+    assert after is not None
+    assert (after.track.failed_polls, after.track.next_poll_time) == (0, before.track.next_poll_time)
+
+
+@pytest.mark.parametrize("fault", [silent(), None])
+async def test_the_carriers_least_interval_holds_also_after_a_lost_answer(fault: object) -> None:
+    """And of a parcel that was let go as of any other."""
+    async with house(ALPHA) as scene:
+        scan(scene, "signed")
+        await scene.track(NUMBER)
+        await scene.run(scene.tracks.unfollow(TENANT, TrackKey("alpha", NUMBER)))
+        await scene.pass_time(61.0)
+        if fault is not None:
+            scene.network.always("alpha", "track", fault)  # type: ignore[arg-type]  # parametrised
+        before = polls(scene)
+        for _ in range(3):
+            await scene.track(NUMBER, max_age_s=0.0)
+        soon = polls(scene) - before
+        await scene.pass_time(61.0)
+        await scene.track(NUMBER, max_age_s=0.0)
+
+    assert (soon, polls(scene) - before) == (1, 2)
 
 
 async def test_fifty_numbers_travel_in_batches_of_ten() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from crossdock_sdk import ErrorClass
 from engine.core.errors import CursorExpired, CursorInvalid
-from engine.core.policy.records import Event, EventKind, OrderState
-from engine.core.watch import PAGE, Checkpoint, EventFilter
+from engine.core.policy.records import Event, EventKind, NewEvent, OrderState
+from engine.core.watch import PAGE, Checkpoint, EventFilter, Watch
+from engine.store.memory import MemoryStore
 from tests.fakes.carrier import manifest, refuse
 from tests.fakes.house import TENANT, House, house
 from tests.fakes.rows import NOW
@@ -73,6 +74,41 @@ async def test_a_watch_without_cursor_begins_now_and_is_woken_by_commits() -> No
     assert began == [Checkpoint(2)]
     assert [m.event.reference for m in seen if isinstance(m, Event)] == ["A2", "A2"]
     assert watching == 1
+
+
+class Backlog(MemoryStore):
+    """A long log that is read without a pause, as pages of a few rows are."""
+
+    async def first_sequence(self) -> int:
+        """See Store."""
+        return 1
+
+    async def last_sequence(self) -> int:
+        """See Store."""
+        return 100 * PAGE
+
+    async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
+        """See Store."""
+        event = NewEvent(tenant, "o1", EventKind.ORDER_ACCEPTED, NOW, "A1", OrderState.ACCEPTED)
+        return [Event(number, event) for number in range(sequence + 1, min(sequence + limit, 100 * PAGE) + 1)]
+
+
+async def test_a_backlog_that_holds_nothing_for_a_watcher_keeps_nobody_waiting() -> None:
+    """After each page everybody else has a turn, and the watcher hears in time how far it is."""
+    stream = Watch(Backlog()).orders(TENANT, "0", EventFilter(carriers=frozenset({"nobody"})), checkpoint_s=0.0)
+    turns: list[object] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(None)
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(others())
+    seen = await take(stream, 10)
+    working.cancel()
+
+    assert seen == [Checkpoint(page * PAGE) for page in range(1, 11)]
+    assert len(turns) >= 10
 
 
 @pytest.mark.parametrize("remembered", [1, 7, PAGE, 10_000])

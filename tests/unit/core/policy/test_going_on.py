@@ -66,6 +66,7 @@ def test_going_on_from_the_record_ends_as_with_all_events(known: list[TrackEvent
         ([event(0, S.PICKED_UP)], [event(2, S.OUT_FOR_DELIVERY), event(1, S.IN_TRANSIT)], True),
         ([event(1, S.PICKED_UP)], [event(1, S.IN_TRANSIT)], False),
         ([event(1, S.PICKED_UP)], [event(2, S.IN_TRANSIT), event(2, S.PICKED_UP)], False),
+        ([], [event(1, S.PICKED_UP, carrier_event_id="a"), event(2, S.PICKED_UP, carrier_event_id="a")], False),
         ([event(0, S.EXCEPTION)], [event(1, S.IN_TRANSIT)], False),
         ([], [event(-24 * 91, S.PICKED_UP)], False),
         ([], [], False),
