@@ -109,7 +109,7 @@ class Booker:
             return
         self._active[order_id] = self._clock.monotonic() + deadline_s
         self.open_by_tenant[loaded.order.tenant] += 1
-        task = self._group.create_task(self._run(loaded, fresh, others))
+        task = self._group.create_task(self._run(loaded, fresh, others, background))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         if background:
@@ -148,7 +148,7 @@ class Booker:
         """Apply what a push found out about an attempt in doubt."""
         return await self._steps.resolve(loaded, attempt, found, self._clock.now())
 
-    async def _run(self, loaded: LoadedOrder, fresh: AttemptRecord | None, others: int) -> None:
+    async def _run(self, loaded: LoadedOrder, fresh: AttemptRecord | None, others: int, in_background: bool) -> None:
         order_id = loaded.order.order_id
         try:
             if fresh is not None:
@@ -156,7 +156,9 @@ class Booker:
             goes_on = not policy.rests(loaded.order)
             while goes_on:
                 ends, is_awaited = self._active[order_id], order_id in self._waiters
-                loaded, goes_on = await self._steps.next(loaded, ends, is_awaited=is_awaited)
+                loaded, goes_on = await self._steps.next(
+                    loaded, ends, is_awaited=is_awaited, in_background=in_background and not is_awaited
+                )
         except Exception as error:  # the last line of one order's worker: the others must go on
             self._observer.worker_failed(order_id, error)
             await self.commits.postpone(loaded)

@@ -3,7 +3,8 @@
 One loop asks the store for due orders and starts a worker for each; the rows say what comes next. Orders of an
 engine process that is gone are taken over by their lease epoch. A bounded number runs at a time, so that a start
 after a long outage does not drown the carriers or the callers. An order in doubt that has to wait for its look-up gives
-its place back: those that one slow carrier left in doubt do not hold up the others.
+its place back, and an account's bookings take a part of the places only (`standing`): what one slow carrier left behind
+does not hold up the others.
 """
 
 from __future__ import annotations

@@ -5,7 +5,10 @@ The shell around `policy.diversion`, which decides what follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 
@@ -19,6 +22,11 @@ from engine.outbound import Priority
 from engine.outbound.outbound import Outbound
 from engine.store.port import StoreError
 
+MOST_IN_BACKGROUND = 192
+"""Bookings that nobody waits for, on their way at one account. Of `reconcile`'s places so many that an account alone
+uses them well, and so few that orders of others are taken up beside its backlog of an hour.
+"""
+
 
 class Standings:
     """Answers for one order at a time what stands in the way of each account."""
@@ -27,17 +35,35 @@ class Standings:
         self._outbound = outbound
         self._clock = clock
         self._divert_wait_s = divert_wait_s
+        self._in_background: Counter[str] = Counter()  # bookings nobody waits for, by account
         self.capacity = capacity
 
     def of(
-        self, order_id: str, tenant: str, count: int, left_s: float, asked: Collection[str] = frozenset()
+        self,
+        order_id: str,
+        tenant: str,
+        count: int,
+        left_s: float,
+        asked: Collection[str] = frozenset(),
+        *,
+        in_background: bool = False,
     ) -> Standing:
         """For an order that has `left_s` to be sent to one of `count` candidates.
 
-        asked: accounts that have had it, where another booking is a retry.
+        asked: accounts that have had it, where another booking is a retry. in_background: `reconcile` took it up.
         """
         share_s = share_of_deadline_s(left_s, max(count - 1, 0))
-        return partial(self._at, order_id, tenant, left_s, share_s, asked)
+        most = MOST_IN_BACKGROUND if in_background else sys.maxsize
+        return partial(self._at, order_id, tenant, left_s, share_s, asked, most)
+
+    @contextmanager
+    def background_place(self, account_id: str) -> Iterator[None]:
+        """Held by a booking that nobody waits for, from its decision to its outcome."""
+        self._in_background[account_id] += 1
+        try:
+            yield
+        finally:
+            self._in_background[account_id] -= 1
 
     def reserved(self, attempt: AttemptRecord) -> Reserved:
         """`with` this the attempt is written, to be sent afterwards: it holds a place in the lane, and of the day.
@@ -61,10 +87,19 @@ class Standings:
         self._outbound.promise(attempt.account_id, "book", -1)
 
     def _at(
-        self, order_id: str, tenant: str, left_s: float, share_s: float, asked: Collection[str], account_id: str
+        self,
+        order_id: str,
+        tenant: str,
+        left_s: float,
+        share_s: float,
+        asked: Collection[str],
+        most_in_background: int,
+        account_id: str,
     ) -> Hindrance:
         if self.capacity.is_full(account_id):
             return Hindrance.DAILY_CAP
+        if self._in_background[account_id] >= most_in_background:
+            return Hindrance.BACKLOG
         wait_s = self._outbound.wait_s(account_id, "book", priority=Priority.BOOK, tenant=tenant)
         percent = self._outbound.ramp_percent(account_id, "book")
         found = hindrance_of(

@@ -9,6 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 from crossdock_sdk import Booked, Cancelled, CarrierError, SideEffect
@@ -59,17 +60,22 @@ class Steps:
         self._observer = observer
         self._standings = standings
 
-    async def next(self, loaded: LoadedOrder, ends: float, *, is_awaited: bool) -> Outcome:
-        """One move carried out. `ends`: monotonic deadline of whoever waits, or waited, for the order."""
+    async def next(self, loaded: LoadedOrder, ends: float, *, is_awaited: bool, in_background: bool = False) -> Outcome:
+        """One move carried out. `ends`: monotonic deadline of whoever waits, or waited, for the order.
+
+        in_background: `reconcile` took it up, and bounds how many of these an account holds.
+        """
         now = self._clock.now()
         candidates = self._candidates(loaded)
-        standing = self._standing(loaded, candidates, ends)
+        standing = self._standing(loaded, candidates, ends, in_background)
         move = policy.next_move(loaded, candidates, self._router.facts, standing, self._rules, now)
         match move:
             case policy.Try():
                 if move.attempt.number == 1:
                     self._router.assigned(candidates, move.attempt.account_id)
-                return await self._try(loaded, move, ends, now), True
+                holding = self._standings.background_place(move.attempt.account_id) if in_background else nullcontext()
+                with holding:
+                    return await self._try(loaded, move, ends, now), True
             case policy.Doubt(attempt):
                 cause = "the engine stopped before the carrier's answer was durable"
                 return await self._doubt(loaded, attempt, cause), True
@@ -222,7 +228,9 @@ class Steps:
             return []
         return self._router.lasting(loaded.order.draft)
 
-    def _standing(self, loaded: LoadedOrder, candidates: Sequence[policy.Candidate], ends: float) -> Standing:
+    def _standing(
+        self, loaded: LoadedOrder, candidates: Sequence[policy.Candidate], ends: float, in_background: bool
+    ) -> Standing:
         order = loaded.order
         left_s = ends - self._clock.monotonic()
         untried = len(candidates) - len({a.account_id for a in loaded.attempts})
@@ -232,6 +240,7 @@ class Steps:
             untried,
             left_s if left_s > 0 else BACKGROUND_DEADLINE_S,
             policy.asked(loaded.attempts),
+            in_background=in_background,
         )
 
 

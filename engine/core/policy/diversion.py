@@ -31,9 +31,11 @@ class Hindrance(StrEnum):
     """Hard: it has its orders of the day."""
     RETRY_BUDGET = "RETRY_BUDGET"
     """Hard: it had this order before, and of late too many such retries failed there."""
+    BACKLOG = "BACKLOG"
+    """Hard, for an order that nobody waits for: so many of these wait there already that others would have no place."""
 
 
-HARD = frozenset({Hindrance.DEADLINE, Hindrance.BREAKER_OPEN, Hindrance.DAILY_CAP, Hindrance.RETRY_BUDGET})
+HARD = frozenset(Hindrance) - {Hindrance.NONE, Hindrance.QUEUE_WAIT, Hindrance.FAILBACK}
 
 EXPLANATIONS: dict[Hindrance, str] = {
     Hindrance.QUEUE_WAIT: "its queue is too long",
@@ -42,6 +44,7 @@ EXPLANATIONS: dict[Hindrance, str] = {
     Hindrance.BREAKER_OPEN: "it does not work at the moment",
     Hindrance.DAILY_CAP: "its daily cap is reached",
     Hindrance.RETRY_BUDGET: "it refuses so many that it is asked again only now and then",
+    Hindrance.BACKLOG: "its backlog is being worked off",
 }
 """For people, in attempts and events."""
 

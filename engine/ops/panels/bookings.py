@@ -89,7 +89,7 @@ BOOKINGS = Row(
             width=6,
             advice="Before anything was sent. QUEUE_WAIT and DEADLINE: the first one's rate is too low for the load. "
             "BREAKER_OPEN: it fails. FAILBACK: it is coming back in steps. DAILY_CAP: it has its orders of the day. "
-            "RETRY_BUDGET: it refuses nearly all.",
+            "RETRY_BUDGET: it refuses nearly all. BACKLOG: what an outage left is being worked off there.",
             queries=(
                 Query(
                     'crossdock:diversions:increase10m{from_carrier=~"$carrier"}',
