@@ -21,13 +21,13 @@ from msgspec.structs import replace
 from crossdock_sdk.tracking import TrackStatus
 from engine.clock import Clock
 from engine.core.calls import BACKGROUND_DEADLINE_S
-from engine.core.errors import NoEligibleCarrier, OrderInvalid, OrderNotCancellable, Overloaded
+from engine.core.errors import KeyReused, NoEligibleCarrier, OrderInvalid, OrderNotCancellable, Overloaded
 from engine.core.orders import Orders
 from engine.core.paging import LARGEST_PAGE
 from engine.core.policy import returns as policy
-from engine.core.policy.records import Event, Failure, OrderState
-from engine.core.policy.return_items import return_draft, return_reference, returned_by
-from engine.core.policy.return_records import ReturnRecord, ReturnStep
+from engine.core.policy.records import Event, Failure, LoadedOrder, OrderState
+from engine.core.policy.return_items import return_draft, return_references, returned_by
+from engine.core.policy.return_records import ReturnRecord, ReturnState, ReturnStep
 from engine.core.policy.track_records import NumberedNews
 from engine.store.port import Stale, Store, StoreError
 from engine.store.return_port import ReturnFilter
@@ -36,6 +36,8 @@ DAY_S = 86_400.0
 OVERLOAD_PAUSE_S = 2.0
 PERIOD_S = 0.5
 AT_ONCE = 64
+RECALL_PAUSE_S = 60.0
+"""Before what could not be read at the start is tried again."""
 
 
 class Returning:
@@ -83,8 +85,12 @@ class Returning:
             if not task.cancelled() and isinstance(error := task.exception(), Exception):
                 on_error(error)
 
-        await self._recall(tenants)
+        left = {(tenant, state): "" for tenant in tenants for state in sorted(policy.OPEN_STATES)}
+        again_s = self._clock.monotonic()
         while True:
+            if left and self._clock.monotonic() >= again_s:
+                await self._recall(left, on_error)
+                again_s = self._clock.monotonic() + RECALL_PAUSE_S
             for tenant, return_id in await self._waiting(AT_ONCE - len(self._running), on_error):
                 self.begin(tenant, return_id).add_done_callback(ended)
             await self._clock.sleep(PERIOD_S)
@@ -104,16 +110,34 @@ class Returning:
             due = []
         return found | {(record.tenant, record.return_id) for record in due}
 
-    async def _recall(self, tenants: Iterable[str]) -> None:
-        """Look once at every return that is on its way: nobody woke us while we were not there."""
-        wanted = ReturnFilter(states=tuple(sorted(policy.OPEN_STATES)))
-        for tenant in tenants:
-            after = ""
-            while page := await self._store.list_returns(tenant, wanted, after=after, limit=LARGEST_PAGE):
-                after = page[-1].return_id
-                for record in page:
-                    self._remember(record)
-                    self._woken.add((tenant, record.return_id))
+    async def _recall(self, left: dict[tuple[str, ReturnState], str], on_error: Callable[[Exception], None]) -> None:
+        """Look once at every return that is on its way: nobody woke us while we were not there.
+
+        left: tenant and state -> the last return seen there; what was read to its end is taken out. A row that cannot
+        be read hides those behind it in its own listing only: their due times bring them.
+        """
+        for listing, seen in tuple(left.items()):
+            after, limit = seen, LARGEST_PAGE
+            while limit:
+                try:
+                    after = await self._recall_page(*listing, after, limit)
+                except StoreError as error:
+                    limit //= 2  # up to that row
+                    if not limit:
+                        on_error(error)
+                    continue
+                left[listing] = after
+                if not after:
+                    del left[listing]
+                    break
+
+    async def _recall_page(self, tenant: str, state: ReturnState, after: str, limit: int) -> str:
+        """Wake the returns of one page; the id of its last, "" when there was none."""
+        page = await self._store.list_returns(tenant, ReturnFilter(states=(state,)), after=after, limit=limit)
+        for record in page:
+            self._remember(record)
+            self._woken.add((tenant, record.return_id))
+        return page[-1].return_id if page else ""
 
     def _remember(self, record: ReturnRecord) -> None:
         if not record.return_order_id:
@@ -138,7 +162,7 @@ class Returning:
 
     async def _rests(self, record: ReturnRecord, left_s: float) -> bool:
         """Make one move; True when there was none to make. Raises Stale."""
-        order = await self._store.get_order_by_reference(record.tenant, return_reference(record.return_id))
+        order = await self._way_back(record)
         status = await self._status(record)
         now = self._clock.now()
         move = policy.next_move(record, order, status, now, hand_over_s=self._hand_over_s)
@@ -155,18 +179,31 @@ class Returning:
                     await self._store.commit_return(ReturnStep(replace(record, due_time=until)))
         return True
 
+    async def _way_back(self, record: ReturnRecord) -> LoadedOrder | None:
+        """The newest order that was made to carry it back."""
+        for reference in return_references(record):
+            if (order := await self._store.get_order_by_reference(record.tenant, reference)) is not None:
+                return order
+        return None
+
     async def _book(self, record: ReturnRecord, left_s: float) -> bool:
         """Create the order of the way back. True when that has to wait."""
         forward = await self._orders.get(record.tenant, order_id=record.wish.order_id)
         carrier = forward.order.booking.carrier if forward.order.booking else ""
-        request_id = f"{record.return_id}-{record.tries}"
         failure = Failure("NO_ELIGIBLE_CARRIER", "no carrier was asked", "approve the return again")
         # With a courier where one is wanted and a carrier offers it; else the buyer hands it over.
         for pickup in (True, False) if record.wish.pickup else (False,):
             draft = return_draft(record, forward.order.draft, carrier, self._clock.now(), pickup=pickup)
             try:
-                await self._orders.create(record.tenant, draft, request_id=request_id, deadline_s=left_s)
-                return False
+                # Keyed by its reference, new with each try: keys of earlier versions may be bound to a spent order.
+                made = await self._orders.create(record.tenant, draft, request_id=draft.reference, deadline_s=left_s)
+                if made.order.order.order_id != record.spent_order_id:
+                    return False
+                failure = policy.key_taken(record.spent_order_id)
+                break
+            except KeyReused as error:
+                failure = policy.key_taken(error.held_id)
+                break
             except Overloaded:
                 later = self._clock.now() + timedelta(seconds=OVERLOAD_PAUSE_S)
                 await self._store.commit_return(ReturnStep(replace(record, due_time=later)))

@@ -58,6 +58,7 @@ CODES: Mapping[str, TrackStatus] = {
     "moved": TrackStatus.IN_TRANSIT,
     "out": TrackStatus.OUT_FOR_DELIVERY,
     "signed": TrackStatus.DELIVERED,
+    "back": TrackStatus.RETURNED,
 }
 """The fake carriers' scan codes; any other is unknown."""
 Server = Callable[[], HttpResponse]

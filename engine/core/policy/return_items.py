@@ -16,17 +16,33 @@ from engine.core.policy.validation import window_over
 
 REFERENCE_PREFIX = "RETURN-"
 """Begins the reference of every order that carries a return; the return's id follows."""
+TRY_MARK = "."
+"""Comes before the number of a further try; no id holds it."""
 LONGEST_REMARK = 200
 
 
-def return_reference(return_id: str) -> str:
-    """The reference of the order that carries a return."""
-    return f"{REFERENCE_PREFIX}{return_id}"
+def return_reference(return_id: str, tries: int = 1) -> str:
+    """The reference of the order that carries a return, `tries` counting how often the way back was begun.
+
+    Each try has its own: an order whose carrier brought the goods back is booked for ever and keeps its reference.
+    """
+    first = f"{REFERENCE_PREFIX}{return_id}"
+    return first if tries == 1 else f"{first}{TRY_MARK}{tries}"
+
+
+def return_references(record: ReturnRecord) -> tuple[str, ...]:
+    """Under which the orders that carry a return were made, newest first.
+
+    A try may have made none, and further tries of earlier versions were made under the first reference.
+    """
+    return tuple([return_reference(record.return_id, tries) for tries in range(record.tries, 0, -1)])
 
 
 def returned_by(reference: str) -> str:
     """The id of the return that an order with this reference carries, "" when it carries none."""
-    return reference.removeprefix(REFERENCE_PREFIX) if reference.startswith(REFERENCE_PREFIX) else ""
+    if not reference.startswith(REFERENCE_PREFIX):
+        return ""
+    return reference.removeprefix(REFERENCE_PREFIX).partition(TRY_MARK)[0]
 
 
 def resolve_items(
@@ -104,7 +120,7 @@ def return_draft(record: ReturnRecord, forward: OrderDraft, carrier: str, now: d
     may_ask = pickup and not check_window(wish, now)
     window = (wish.pickup_start_time, wish.pickup_end_time) if may_ask else (None, None)
     return OrderDraft(
-        reference=return_reference(record.return_id),
+        reference=return_reference(record.return_id, record.tries),
         shipper=forward.recipient,
         recipient=forward.shipper,
         parcels=(Parcel(_weight_g(wish, items, forward), items=items),),

@@ -161,7 +161,8 @@ def acted(
 def approved(record: ReturnRecord, explanation: str, now: datetime) -> ReturnStep | None:
     """A person approves it; None when that changes nothing or is too late."""
     decision = Decision(Verdict.APPROVE, "", explanation, now)
-    tries = record.tries + (record.state is S.FAILED)
+    # What failed may have been rejected since: it keeps its failure, and its order is as spent.
+    tries = record.tries + (record.state is S.FAILED or record.failure is not None)
     return acted(
         record,
         Action.APPROVE,
@@ -274,6 +275,15 @@ def _while_booked(record: ReturnRecord, order: LoadedOrder | None, status: Track
 def _no_later(time: datetime | None, now: datetime) -> datetime:
     recheck = now + timedelta(seconds=RECHECK_S)
     return recheck if time is None else min(time, recheck)
+
+
+def key_taken(order_id: str) -> Failure:
+    """This order holds the key of the try, so that no other can be made with it."""
+    return Failure(
+        "IDEMPOTENCY_KEY_REUSED",
+        f"order {order_id} holds the reference or key of this try and cannot carry the goods",
+        "approve the return again: the next try has a reference and a key of its own",
+    )
 
 
 def _void_failure() -> Failure:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from crossdock_sdk import Address, Contact, Item, Options, Parcel, Party
 from engine.core.policy.fields import FieldViolation
 from engine.core.policy.records import OrderDraft, RoutingWish
-from engine.core.policy.return_items import check_window, resolve_items, return_draft, return_reference, returned_by
+from engine.core.policy.return_items import (
+    check_window,
+    resolve_items,
+    return_draft,
+    return_reference,
+    return_references,
+    returned_by,
+)
 from engine.core.policy.return_records import ReturnItem, ReturnReason, ReturnRecord, ReturnState, ReturnWish
 from engine.core.policy.returns import GIVEN_BACK
 from tests.fakes.rows import NOW, PARTY, RETURN_ID, a_return, draft
@@ -168,6 +175,20 @@ def test_references_tell_returns_from_orders() -> None:
     """A merchant's own reference is no return."""
     assert returned_by(return_reference("r1")) == "r1"
     assert returned_by("SO-1") == ""
+
+
+@pytest.mark.parametrize("return_id", [RETURN_ID, "01939b1e-0000-7000-8000-000000000012"])
+def test_every_try_has_a_reference_of_its_own(return_id: str) -> None:
+    """The first one's is that of ever; each tells its return, and is sought from the newest on."""
+    record = a_return(return_id=return_id, items=(ReturnItem("TEA", "红茶", 1),), tries=3)
+
+    sought = return_references(record)
+
+    assert sought == tuple(return_reference(return_id, tries) for tries in (3, 2, 1))
+    assert sought[-1] == f"RETURN-{return_id}"
+    assert {returned_by(reference) for reference in sought} == {return_id}
+    assert return_draft(record, ORDER, "sf", NOW, pickup=False).reference == sought[0]
+    assert len(set(sought)) == 3
 
 
 def test_violations_are_of_the_usual_shape() -> None:

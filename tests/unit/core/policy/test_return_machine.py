@@ -140,6 +140,19 @@ def test_an_order_nobody_took_fails_the_return_and_may_be_tried_again() -> None:
     assert move(again.record, order) == Book()
 
 
+def test_a_try_that_was_rejected_after_it_failed_is_spent_all_the_same() -> None:
+    """Approved after all it is a further try, and its old order, booked for ever, is not taken for a new one."""
+    booked = a_return(S.IN_TRANSIT, carrier="alpha", return_order_id="way-back")
+    lost = step_of(move(booked, way_back(), T.RETURNED)).record
+    refused = policy.rejected(lost, "", at(5))
+    assert refused is not None
+    again = policy.approved(refused.record, "", at(9))
+
+    assert again is not None
+    assert (again.record.state, again.record.tries, again.record.failure) == (S.APPROVED, 2, None)
+    assert move(again.record, way_back()) == Book()
+
+
 @pytest.mark.parametrize("status", sorted(set(T) - {T.PRE_TRANSIT, T.CANCELLED, T.DELIVERED, T.RETURNED}))
 def test_a_scan_puts_it_on_its_way(status: TrackStatus) -> None:
     """Whichever the first scan is; it cannot expire any more."""
