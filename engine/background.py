@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from engine.core.reconcile import housekeeping, keep_rates, reconcile
 from engine.log import failure_log
 from engine.metrics import Metrics
 from engine.parts import Parts, Rooms
-from engine.store.port import Store
+from engine.store.port import Store, StoreError
 from engine.wiring import OverloadReport
 
 GAUGE_PERIOD_S = 5.0
@@ -42,7 +42,7 @@ def jobs_of(parts: Parts, rooms: Rooms) -> tuple[Coroutine[Any, Any, None], ...]
         reconcile(store, booker, clock, failure_log("reconcile")),
         housekeeping(purge, clock, failure_log("housekeeping")),
         keep_rates(store, parts.outbound, clock, failure_log("keep_rates")),
-        count_rows(store, parts.metrics, parts.stalls.rule_names, clock),
+        count_rows(store, parts.metrics, parts.stalls.rule_names, clock, failure_log("count_rows")),
         follow(store, rooms.tracks, clock, failure_log("following")),
         rooms.returning.run(parts.tenants, failure_log("returning")),
         parts.stalls.run(failure_log("stall checks")),
@@ -60,12 +60,17 @@ async def purge_expired(store: Store, settings: Settings, clock: Clock) -> None:
     await store.purge(keys_before=now - timedelta(days=kept.keep_keys_days), events_before=events_before)
 
 
-async def count_rows(store: Store, metrics: Metrics, stall_rules: Collection[str], clock: Clock) -> None:
-    """Keep the gauges of what the store holds near the truth, for ever."""
+async def count_rows(
+    store: Store, metrics: Metrics, stall_rules: Collection[str], clock: Clock, on_error: Callable[[Exception], None]
+) -> None:
+    """Keep the gauges of what the store holds near the truth, for ever; what cannot be counted stays as it was."""
     while True:
         begun = clock.monotonic()
-        metrics.order_counts(await store.count_by_state())
-        metrics.return_counts(await store.count_returns())
-        metrics.stalled_counts(await store.count_stalled(), stall_rules)
-        metrics.dead_letters().set(await store.count_dead_letters())
+        try:
+            metrics.order_counts(await store.count_by_state())
+            metrics.return_counts(await store.count_returns())
+            metrics.stalled_counts(await store.count_stalled(), stall_rules)
+            metrics.dead_letters().set(await store.count_dead_letters())
+        except StoreError as error:
+            on_error(error)
         await clock.sleep(max(GAUGE_PERIOD_S, (clock.monotonic() - begun) / MOST_SHARE))

@@ -128,7 +128,7 @@ class Returns:
         """A page of returns and the token of the next. Raises PageTokenInvalid."""
         size = page_of(page_size)
         after = read_token(page_token, return_filter)
-        found = await self._store.list_returns(tenant, return_filter, after=after, limit=size + 1)
+        found = await self._store.list_returns(tenant, return_filter, after=after, limit=size + 1, whole=True)
         more, found = len(found) > size, found[:size]
         return found, write_token(found[-1].return_id, return_filter) if more else ""
 

@@ -79,7 +79,7 @@ class MemoryReturns(MemoryTracks):
         return self._of_order(tenant, order_id)
 
     async def list_returns(
-        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int
+        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int, whole: bool = False
     ) -> list[ReturnRecord]:
         """Returns by ascending return_id, those greater than `after`."""
         await self._turn()

@@ -71,9 +71,13 @@ class ReturnStore(Protocol):
         ...
 
     async def list_returns(
-        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int
+        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int, whole: bool = False
     ) -> list[ReturnRecord]:
-        """Returns by ascending return_id, those greater than `after` ("" = from the start)."""
+        """Returns by ascending return_id, those greater than `after` ("" = from the start).
+
+        One that cannot be read is told in the log and left out; it holds up no other. For people, who would miss it
+        unawares, the listing has to be `whole`: it raises StoreError then, as `list_orders` does.
+        """
         ...
 
     async def claim_due_returns(
@@ -81,7 +85,8 @@ class ReturnStore(Protocol):
     ) -> list[ReturnRecord]:
         """Take returns with due_time <= now, oldest first, and put that time off by `lease_s` from now.
 
-        So nobody else gets them meanwhile, and a claim that is never answered is due again. Versions stay.
+        So nobody else gets them meanwhile, and a claim that is never answered is due again. Versions stay. A return
+        that cannot be read is told in the log and looked at again in an hour; it holds up no other.
         """
         ...
 

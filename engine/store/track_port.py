@@ -80,7 +80,8 @@ class TrackStore(Protocol):
         """Take tracks with next_poll_time <= now, oldest first, and put that time off by `lease_s` from now.
 
         So nobody else gets them meanwhile, and a claim that is never answered is due again. Versions stay. Retired
-        tracks are never due.
+        tracks are never due. A track that cannot be read is told in the log and looked at again in an hour; it holds
+        up no other.
         """
         ...
 

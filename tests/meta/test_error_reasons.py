@@ -71,9 +71,10 @@ def test_every_reason_of_the_contract_can_be_given() -> None:
 
 
 def test_every_reason_has_an_example_that_names_it() -> None:
-    """An example shows what stands in the metadata."""
+    """An example shows what stands in the metadata, or in the fields of an order's failure."""
     text = PROTO.read_text("utf-8")
-    example = r'// Example: \{reason: "(\w+)", metadata: \{source: "(?:ENGINE|PLUGIN|CARRIER|NETWORK)".*\}\}\n'
+    beside = r'(?:metadata: \{source: "(?:ENGINE|CARRIER)".*\}|carrier: "\w+".*)'
+    example = rf'// Example: \{{reason: "(\w+)", {beside}\}}\n'
     shown = re.findall(rf"{example}\s*ERROR_REASON_(\w+) =", text)
     wrong = [name for example_of, name in shown if example_of != name]
     without = sorted(_in_proto() - {name for _, name in shown})

@@ -116,7 +116,7 @@ SELECT max(lease_epoch) FROM orders WHERE due_us IS NOT NULL AND lease_epoch < ?
 -- name: take_order
 UPDATE orders SET lease_epoch = ?2 WHERE order_id = ?1;
 
--- name: put_off
+-- name: put_off_order
 UPDATE orders SET due_us = ?2 WHERE order_id = ?1;
 
 -- name: events_after

@@ -14,9 +14,10 @@ from engine.store.codec import Codec
 from engine.store.port import Stale
 from engine.store.return_port import OpenedReturn, ReturnFilter, ReturnKey
 from engine.store.rules import check_return_step, missing_return_text, more_returns_text, stale_return_text, to_us
+from engine.store.sqlite.broken import put_off_broken, tell_left_out
 from engine.store.sqlite.queries import SQL, json_list
 from engine.store.sqlite.reading import Reads
-from engine.store.sqlite.rows import EventRow, Row, Rows, from_us, read_body
+from engine.store.sqlite.rows import Broken, EventRow, Row, Rows, from_us, read_body, read_what_can_be, read_word
 from engine.store.sqlite.transaction import Transaction
 from engine.store.sqlite.writer import Writer
 from engine.store.track_port import CLAIM_LEASE_S
@@ -56,10 +57,17 @@ class ReturnRows:
 
     def read(self, rows: Iterable[Sequence[Any]]) -> Iterator[ReturnRecord]:
         """Returns out of rows of get_return and its kin. Columns win over the body, which claims do not rewrite."""
-        for return_id, tenant, due_us, version, sealed, *_ in rows:
-            record = read_body(_decode, self._open(tenant, RETURN, return_id, sealed), RETURN, return_id)
-            due = None if due_us is None else from_us(due_us)
-            yield msgspec.structs.replace(record, version=version, due_time=due)
+        return map(self._read_one, rows)
+
+    def read_what_can_be(self, rows: Iterable[Sequence[Any]]) -> tuple[list[ReturnRecord], Broken]:
+        """As `read`, and why what cannot be read cannot, by return id."""
+        return read_what_can_be(self._read_one, ((row[0], row) for row in rows))
+
+    def _read_one(self, row: Sequence[Any]) -> ReturnRecord:
+        return_id, tenant, due_us, version, sealed = row[:5]
+        record = read_body(_decode, self._open(tenant, RETURN, return_id, sealed), RETURN, return_id)
+        due = None if due_us is None else from_us(due_us)
+        return msgspec.structs.replace(record, version=version, due_time=due)
 
     def _body(self, record: ReturnRecord) -> bytes:
         return self._seal(record.tenant, RETURN, record.return_id, _encode(record))
@@ -106,13 +114,23 @@ class SqliteReturns:
         return list(self._return_rows.read(self._reads.short(SQL.returns_of_order, (tenant, order_id))))
 
     async def list_returns(
-        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int
+        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int, whole: bool = False
     ) -> list[ReturnRecord]:
         """Returns by ascending return_id, those greater than `after`."""
         wanted = return_filter
         states, reasons = json_list(wanted.states), json_list(wanted.reasons)
-        row: Row = (tenant, after, states, reasons, wanted.order_id, max(limit, 0))
-        return list(self._return_rows.read(await self._reads.long(SQL.list_returns, row)))
+        listed: list[ReturnRecord] = []
+        while (room := limit - len(listed)) > 0:  # goes on behind what is left out: only the last page is a short one
+            found = await self._reads.long(SQL.list_returns, (tenant, after, states, reasons, wanted.order_id, room))
+            if whole:
+                return list(self._return_rows.read(found))
+            readable, broken = self._return_rows.read_what_can_be(found)
+            tell_left_out("return", broken)
+            listed += readable
+            if not broken:
+                break
+            after = found[-1][0]
+        return listed
 
     async def claim_due_returns(
         self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S
@@ -121,12 +139,14 @@ class SqliteReturns:
         lease_end = now + timedelta(seconds=lease_s)
         now_us, end_us = to_us(now, "now"), to_us(lease_end, "now")
         found = await self._writer.run(lambda tx: _claim_due(tx, now_us, end_us, max(limit, 0)))
-        return [msgspec.structs.replace(record, due_time=lease_end) for record in self._return_rows.read(found)]
+        claimed, broken = self._return_rows.read_what_can_be(found)
+        await put_off_broken(self._writer, SQL.put_off_return, "return", broken, now_us)
+        return [msgspec.structs.replace(record, due_time=lease_end) for record in claimed]
 
     async def count_returns(self) -> dict[ReturnState, int]:
         """Returns per state over all tenants; states without returns are left out."""
         found = await self._reads.long(SQL.count_returns_by_state)
-        return {ReturnState(state): int(count) for state, count in found}
+        return {read_word(ReturnState, state, "returns.state", "some returns"): int(count) for state, count in found}
 
     def _held(self, found: list[Any], key: ReturnKey) -> OpenedReturn | None:
         if not found:

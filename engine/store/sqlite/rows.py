@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
@@ -30,10 +31,14 @@ from engine.store.port import StoreError
 from engine.store.rules import NO_DUE_US, due_us, to_us
 
 T = TypeVar("T")
+R = TypeVar("R")
+W = TypeVar("W", bound=Enum)
 
 Cell: TypeAlias = str | bytes | int | None
 """What the store puts in a column."""
 Row: TypeAlias = tuple[Cell, ...]
+Broken: TypeAlias = dict[str, StoreError]
+"""Why what cannot be read cannot, by its id."""
 
 DRAFT, LIVE, ATTEMPT, LABEL = "orders.draft", "orders.live", "attempts.body", "labels.content"
 
@@ -146,16 +151,10 @@ class Rows:
         for _, same_order in groupby(rows, key=itemgetter(0)):
             yield self._read_order(list(same_order))
 
-    def read_what_can_be(self, rows: Iterable[Sequence[Any]]) -> tuple[list[LoadedOrder], dict[str, StoreError]]:
+    def read_what_can_be(self, rows: Iterable[Sequence[Any]]) -> tuple[list[LoadedOrder], Broken]:
         """As `read_orders`, and why what cannot be read cannot, by order id."""
-        orders: list[LoadedOrder] = []
-        broken: dict[str, StoreError] = {}
-        for order_id, same_order in groupby(rows, key=itemgetter(0)):
-            try:
-                orders.append(self._read_order(list(same_order)))
-            except StoreError as error:
-                broken[order_id] = error
-        return orders, broken
+        by_order = ((order_id, list(same_order)) for order_id, same_order in groupby(rows, key=itemgetter(0)))
+        return read_what_can_be(self._read_order, by_order)
 
     def read_attempt(self, order_id: str, number: int, tenant: str, sealed: bytes) -> AttemptRecord:
         """One attempt out of a row of its own."""
@@ -186,7 +185,7 @@ class Rows:
             order_id=order_id,
             tenant=tenant,
             draft=read_body(_decode_draft, draft_bytes, DRAFT, order_id),
-            state=OrderState(state),
+            state=read_word(OrderState, state, "orders.state", order_id),
             create_time=from_us(create_us),
             update_time=from_us(update_us),
             booking=now.booking,
@@ -215,7 +214,31 @@ def read_body(decode: Callable[[bytes], T], body: bytes, column: str, row_id: st
         return decode(body)
     except msgspec.MsgspecError:
         # The decoder's own text may quote what it read, which can be personal data.
-        raise StoreError(
-            f"{column} of {row_id} cannot be read, being damaged or from a later version: "
-            "upgrade, or restore it from a backup"
-        ) from None
+        raise StoreError(_unreadable(column, row_id)) from None
+
+
+def read_word(words: type[W], word: str, column: str, row_id: str) -> W:
+    """A column's word as one of ours. Raises StoreError."""
+    try:
+        return words(word)
+    except ValueError:
+        raise StoreError(_unreadable(column, row_id)) from None
+
+
+def read_what_can_be(read: Callable[[R], T], rows: Iterable[tuple[str, R]]) -> tuple[list[T], Broken]:
+    """What `read` makes of each row, which comes behind its id, and why it cannot read the others."""
+    found: list[T] = []
+    broken: Broken = {}
+    for row_id, row in rows:
+        try:
+            found.append(read(row))
+        except StoreError as error:
+            broken[row_id] = error
+    return found, broken
+
+
+def _unreadable(column: str, row_id: str) -> str:
+    return (
+        f"{column} of {row_id} cannot be read, being damaged or from a later version: "
+        "upgrade, or restore it from a backup"
+    )

@@ -7,7 +7,6 @@ Reads by key run in the event loop's thread (microseconds, indexed), long ones i
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
@@ -41,20 +40,18 @@ from engine.store.port import (
 )
 from engine.store.rules import check_step, decide_accept, first_id_of, to_us
 from engine.store.sqlite import track_writes, writes
+from engine.store.sqlite.broken import put_off_broken
 from engine.store.sqlite.connection import CACHE_MIB, FileLock, check_version, open_writer
 from engine.store.sqlite.migrations import load_migrations, migrate
 from engine.store.sqlite.queries import SQL, json_list
 from engine.store.sqlite.reading import Reads, fetch
 from engine.store.sqlite.returns import ReturnRows, SqliteReturns
-from engine.store.sqlite.rows import Row, Rows
+from engine.store.sqlite.rows import Row, Rows, read_word
 from engine.store.sqlite.track_rows import TrackRows
 from engine.store.sqlite.tracks import KNOWN_TRACKS, SqliteTracks
 from engine.store.sqlite.writer import Writer, end_process
 
 ID_MARGIN_US = 60_000_000
-BROKEN_AGAIN_US = 3_600_000_000
-"""An order that cannot be read is looked at once an hour: a backup may have been restored meanwhile."""
-_log = logging.getLogger("crossdock.store")
 _CODEC_CHECK = b"crossdock codec check"
 
 
@@ -212,11 +209,7 @@ class SqliteStore(SqliteTracks, SqliteReturns):
         now_us, skipped = to_us(now, "now"), frozenset(skip)
         found = await self._writer.run(lambda tx: writes.claim_due(tx, now_us, epoch, max(limit, 0), skipped))
         claimed, broken = self._rows.read_what_can_be(found)
-        if broken:
-            later_us = now_us + BROKEN_AGAIN_US
-            for order_id, error in broken.items():
-                _log.error("store: order %s is left out: %s", order_id, error)
-            await self._writer.run(lambda tx: writes.put_off(tx, tuple(broken), later_us))
+        await put_off_broken(self._writer, SQL.put_off_order, "order", broken, now_us)
         return claimed
 
     async def events_after(self, tenant: str, sequence: int, *, limit: int) -> list[Event]:
@@ -247,7 +240,7 @@ class SqliteStore(SqliteTracks, SqliteReturns):
     async def count_by_state(self) -> dict[OrderState, int]:
         """Orders per state over all tenants; states without orders are left out."""
         found = await self._reads.long(SQL.count_by_state)
-        return {OrderState(state): int(count) for state, count in found}
+        return {read_word(OrderState, state, "orders.state", "some orders"): int(count) for state, count in found}
 
     async def count_attempts(
         self, account_id: str, states: Collection[AttemptState], *, since: datetime, created_after: datetime

@@ -116,6 +116,8 @@ SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM track_events WHERE trac
 ON CONFLICT (track_id, fingerprint) DO NOTHING;
 
 -- Many at once, each in its place among the new ones of its track; one that is known is an error.
+-- Numbers may have gaps: places are counted from the track's greatest number, and a step that two statements write is
+-- counted on from what the first one wrote. Readers only sort by them.
 -- name: insert_new_track_event
 WITH new (track_id, place, fingerprint, time_us, body) AS (VALUES (?1, ?2, ?3, ?4, ?5))
 INSERT INTO track_events (track_id, number, fingerprint, time_us, body)

@@ -27,7 +27,7 @@ from engine.core.policy.track_records import (
 )
 from engine.store.codec import Codec
 from engine.store.rules import stalled_by, to_us
-from engine.store.sqlite.rows import Row, from_us, read_body
+from engine.store.sqlite.rows import Row, from_us, read_body, read_word
 
 TRACK, TRACK_EVENT, DEAD_LETTER = "tracks.live", "track_events.body", "dead_letters.body"
 NEWS = "track_news.body"
@@ -199,7 +199,7 @@ class TrackRows:
             waybill_number=waybill_number,
             first_seen_time=from_us(first_seen_us),
             order_id=order_id,
-            status=None if status is None else TrackStatus(status),
+            status=None if status is None else read_word(TrackStatus, status, "tracks.status", track_id),
             next_poll_time=None if next_poll_us is None else from_us(next_poll_us),
             next_check_time=None if next_check_us is None else from_us(next_check_us),
             retired=bool(retired),

@@ -13,10 +13,12 @@ from engine.core.policy.track_records import DeadLetter, LoadedTrack, NumberedNe
 from engine.recent import Recent
 from engine.store.rules import check_track_step, count_stalled, to_us
 from engine.store.sqlite import track_writes
+from engine.store.sqlite.broken import put_off_broken
 from engine.store.sqlite.queries import SQL
 from engine.store.sqlite.reading import Reads
-from engine.store.sqlite.rows import Row
+from engine.store.sqlite.rows import Row, read_what_can_be
 from engine.store.sqlite.track_rows import TrackRows
+from engine.store.sqlite.transaction import Transaction
 from engine.store.sqlite.writer import Writer
 from engine.store.track_port import CLAIM_LEASE_S, TrackChange
 
@@ -111,8 +113,8 @@ class SqliteTracks:
             lease_end_us=to_us(lease_end, "now"),
             limit=max(limit, 0),
         )
-        found = await self._writer.run(claim)
-        return [msgspec.structs.replace(self._track_rows.read_track(row), next_poll_time=lease_end) for row in found]
+        claimed = await self._claimed(claim, SQL.put_off_track, to_us(now, "now"))
+        return [msgspec.structs.replace(track, next_poll_time=lease_end) for track in claimed]
 
     async def claim_due_checks(self, now: datetime, *, limit: int, lease_s: float = CLAIM_LEASE_S) -> list[TrackRecord]:
         """Take tracks whose check is due, oldest first, and put their time off by `lease_s` from now."""
@@ -123,8 +125,8 @@ class SqliteTracks:
             lease_end_us=to_us(lease_end, "now"),
             limit=max(limit, 0),
         )
-        found = await self._writer.run(claim)
-        return [msgspec.structs.replace(self._track_rows.read_track(row), next_check_time=lease_end) for row in found]
+        claimed = await self._claimed(claim, SQL.put_off_check, to_us(now, "now"))
+        return [msgspec.structs.replace(track, next_check_time=lease_end) for track in claimed]
 
     async def recheck_tracks(self, now: datetime) -> int:
         """Make every track that is not retired due for a check, in short slices."""
@@ -187,6 +189,13 @@ class SqliteTracks:
     async def count_dead_letters(self) -> int:
         """How many wait for somebody."""
         return int(self._reads.short(SQL.count_dead_letters)[0][0])
+
+    async def _claimed(self, claim: Callable[[Transaction], list[Any]], put_off: str, now_us: int) -> list[TrackRecord]:
+        """The tracks of a claim; `put_off` puts off those that cannot be read."""
+        found = await self._writer.run(claim)
+        claimed, broken = read_what_can_be(self._track_rows.read_track, ((row[0], row) for row in found))
+        await put_off_broken(self._writer, put_off, "track", broken, now_us)
+        return claimed
 
     def _track(self, sql: str, row: Row) -> LoadedTrack | None:
         return next(self._track_rows.read_tracks(self._reads.short(sql, row)), None)

@@ -1,7 +1,8 @@
 """What runs inside the writer's transaction: one function a write, SQL only, no encoding.
 
-Each is atomic by the item's savepoint. They return rows; the caller decodes them in its own thread. The plans say what
-the hot ones write when nothing is in their way, which the writer tries first (`together`).
+None is atomic by itself. A batch of them is written plainly; should one fail after it changed anything, the batch
+begins anew with a savepoint for each (`batch`). They return rows; the caller decodes them in its own thread. The plans
+say what the hot ones write when nothing is in their way, which the writer tries first (`together`).
 """
 
 from __future__ import annotations
@@ -158,10 +159,10 @@ def claim_due(tx: Transaction, now_us: int, epoch: int, limit: int, skip: frozen
     return rows
 
 
-def put_off(tx: Transaction, order_ids: Sequence[str], due_us: int) -> None:
-    """Let orders be due then; nothing else of them changes."""
-    for order_id in order_ids:
-        tx.run(SQL.put_off, (order_id, due_us))
+def put_off(tx: Transaction, sql: str, row_ids: Sequence[str], due_us: int) -> None:
+    """Let rows be due then; nothing else of them changes. `sql`: `put_off_order` or one of its kin."""
+    for row_id in row_ids:
+        tx.run(sql, (row_id, due_us))
 
 
 def purge_keys(tx: Transaction, after_rowid: int, before_us: int) -> tuple[int, int | None]:
