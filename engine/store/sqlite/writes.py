@@ -169,7 +169,7 @@ def purge_keys(tx: Transaction, after_rowid: int, before_us: int) -> tuple[int, 
     """Drop old keys of finished orders, one slice: how many, and where to go on (None: done)."""
     rows = tx.run(SQL.oldest_keys, (after_rowid, PURGE_ROWS))
     old = [row for row in rows if row[1] < before_us]
-    dropped = [row[0] for row in old if OrderState(row[2]) in FINAL_STATES]
+    dropped = [row[0] for row in old if row[2] in FINAL_STATES]
     for rowid in dropped:
         tx.run(SQL.delete_key, (rowid,))
     more = len(rows) == PURGE_ROWS and bool(old)
