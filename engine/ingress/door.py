@@ -17,6 +17,7 @@ from engine.log import logger
 from engine.store.port import StoreError
 
 PREFIX = "/push/"
+MOST_PUSHES = 512
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
 
 
@@ -28,10 +29,14 @@ class SenderGone(Exception):
     """The sender hung up before its push was whole."""
 
 
-def push_door(pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float) -> ASGIApp:
-    """Takes one push: read within its limits, handled, answered with what its outcome deserves."""
+def push_door(pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float, most: int = MOST_PUSHES) -> ASGIApp:
+    """Takes one push: read within its limits, handled, answered with what its outcome deserves.
+
+    Pushes under way are counted, not connections: idle ones must not keep a push out.
+    """
 
     backstop = Backstop()
+    under_way = 0
 
     async def outcome(scope: Scope, receive: Receive) -> HttpResponse:
         account_id, _, path = scope["path"].removeprefix(PREFIX).partition("/")
@@ -61,7 +66,16 @@ def push_door(pushes: Pushes, *, max_body_bytes: int, body_timeout_s: float) -> 
             return _text(503, "not yet\n")
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await outcome(scope, receive)
+        nonlocal under_way
+        if under_way >= most:
+            logger().warning("push refused", reason="too many at once")
+            answer = _text(503, "too many at once\n", {"connection": "close"})
+        else:
+            under_way += 1
+            try:
+                answer = await outcome(scope, receive)
+            finally:
+                under_way -= 1
         headers = [(name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in answer.headers.items()]
         headers.append((b"content-length", b"%d" % len(answer.body)))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})

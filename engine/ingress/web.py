@@ -20,8 +20,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.core.pushes import Pushes
-from engine.ingress.door import PREFIX, push_door
+from engine.ingress.door import MOST_PUSHES, PREFIX, push_door
 from engine.ingress.letters import is_loopback, letter_routes
+from engine.ingress.protocol import HEAD_S, MOST_CONNECTIONS, Connections, TimedProtocol
 from engine.metrics import Metrics
 
 BODY_TIMEOUT_S = 15.0
@@ -36,9 +37,10 @@ def ingress(
     max_body_bytes: int,
     public_metrics: bool = False,
     body_timeout_s: float = BODY_TIMEOUT_S,
+    most_pushes: int = MOST_PUSHES,
 ) -> ASGIApp:
     """The application. `why_not_ready` gives "" when the engine takes work."""
-    push = push_door(pushes, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
+    push = push_door(pushes, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s, most=most_pushes)
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -70,9 +72,17 @@ def ingress(
 
 
 class IngressServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: the engine decides when to stop."""
+    """uvicorn without its own signal handlers, since the engine decides when to stop, and with bounded connections."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        head_s: float = HEAD_S,
+        most_connections: int = MOST_CONNECTIONS,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -80,17 +90,16 @@ class IngressServer(uvicorn.Server):
                 port=port,
                 log_config=None,
                 access_log=False,
-                http="httptools",
+                http=TimedProtocol,
                 lifespan="off",
                 ws="none",
                 # Who asks is who is connected: forwarded addresses are never believed, see `is_loopback`.
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=5,
-                limit_concurrency=512,
             )
         )
-
+        self.server_state = Connections(head_s, most_connections)
         self._socket: socket.socket | None = None
 
     def listen(self) -> None:

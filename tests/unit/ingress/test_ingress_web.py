@@ -121,6 +121,28 @@ async def test_a_slow_body_is_given_up() -> None:
     assert not pushes.seen
 
 
+async def test_pushes_beyond_the_limit_come_again_later() -> None:
+    """One too many at once gets 503 and its connection ends; probes are answered meanwhile, and so is the next push."""
+    pushes = Pushes(ACCEPTED)
+    began, held = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        began.set()
+        yield b"half"
+        await held.wait()
+
+    async with client(pushes, most_pushes=1) as http:
+        first = asyncio.create_task(http.post("/push/zto-main", content=slow()))
+        await began.wait()
+        refused, alive = await http.post("/push/zto-main"), await http.get("/healthz")
+        held.set()
+        statuses = [(await first).status_code, (await http.post("/push/zto-main")).status_code]
+
+    assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+    assert alive.status_code == 200
+    assert statuses == [200, 200]
+
+
 @pytest.mark.parametrize(("problem", "status"), [("", 200), ("draining", 503)])
 async def test_readiness_says_what_is_wrong(problem: str, status: int) -> None:
     """A probe reads the reason; liveness does not depend on it."""
