@@ -27,7 +27,7 @@ from engine.core.paging import LARGEST_PAGE
 from engine.core.policy import returns as policy
 from engine.core.policy.records import Event, Failure, LoadedOrder, OrderState
 from engine.core.policy.return_items import return_draft, return_references, returned_by
-from engine.core.policy.return_records import ReturnRecord, ReturnState, ReturnStep
+from engine.core.policy.return_records import ReturnRecord, ReturnStep
 from engine.core.policy.track_records import NumberedNews
 from engine.store.port import Stale, Store, StoreError
 from engine.store.return_port import ReturnFilter
@@ -85,11 +85,11 @@ class Returning:
             if not task.cancelled() and isinstance(error := task.exception(), Exception):
                 on_error(error)
 
-        left = {(tenant, state): "" for tenant in tenants for state in sorted(policy.OPEN_STATES)}
+        unseen = list(tenants)
         again_s = self._clock.monotonic()
         while True:
-            if left and self._clock.monotonic() >= again_s:
-                await self._recall(left, on_error)
+            if unseen and self._clock.monotonic() >= again_s:
+                await self._recall(unseen, on_error)
                 again_s = self._clock.monotonic() + RECALL_PAUSE_S
             for tenant, return_id in await self._waiting(AT_ONCE - len(self._running), on_error):
                 self.begin(tenant, return_id).add_done_callback(ended)
@@ -110,34 +110,24 @@ class Returning:
             due = []
         return found | {(record.tenant, record.return_id) for record in due}
 
-    async def _recall(self, left: dict[tuple[str, ReturnState], str], on_error: Callable[[Exception], None]) -> None:
+    async def _recall(self, unseen: list[str], on_error: Callable[[Exception], None]) -> None:
         """Look once at every return that is on its way: nobody woke us while we were not there.
 
-        left: tenant and state -> the last return seen there; what was read to its end is taken out. A row that cannot
-        be read hides those behind it in its own listing only: their due times bring them.
+        unseen: tenants whose returns were not looked at yet; those that were are taken out.
         """
-        for listing, seen in tuple(left.items()):
-            after, limit = seen, LARGEST_PAGE
-            while limit:
-                try:
-                    after = await self._recall_page(*listing, after, limit)
-                except StoreError as error:
-                    limit //= 2  # up to that row
-                    if not limit:
-                        on_error(error)
-                    continue
-                left[listing] = after
-                if not after:
-                    del left[listing]
-                    break
-
-    async def _recall_page(self, tenant: str, state: ReturnState, after: str, limit: int) -> str:
-        """Wake the returns of one page; the id of its last, "" when there was none."""
-        page = await self._store.list_returns(tenant, ReturnFilter(states=(state,)), after=after, limit=limit)
-        for record in page:
-            self._remember(record)
-            self._woken.add((tenant, record.return_id))
-        return page[-1].return_id if page else ""
+        wanted = ReturnFilter(states=tuple(sorted(policy.OPEN_STATES)))
+        for tenant in tuple(unseen):
+            after = ""
+            try:
+                while page := await self._store.list_returns(tenant, wanted, after=after, limit=LARGEST_PAGE):
+                    after = page[-1].return_id
+                    for record in page:
+                        self._remember(record)
+                        self._woken.add((tenant, record.return_id))
+            except StoreError as error:
+                on_error(error)
+                return
+            unseen.remove(tenant)
 
     def _remember(self, record: ReturnRecord) -> None:
         if not record.return_order_id:

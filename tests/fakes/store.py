@@ -9,17 +9,16 @@ from engine.core.policy.records import OrderRecord
 from engine.core.policy.return_records import ReturnRecord
 from engine.core.policy.track_records import TrackRecord
 from engine.store.memory import MemoryStore
-from engine.store.port import Change, StoreError
+from engine.store.port import Change
 from engine.store.return_port import ReturnFilter
 from engine.store.track_port import CLAIM_LEASE_S, TrackChange
 
 
 class FaultyStore(MemoryStore):
     """Fails the next commits of tracks with `track_faults`, in order, the next commits of orders with `commit_faults`,
-    the next claims of checks with `check_faults`.
+    the next claims of checks with `check_faults`, the next listings of returns with `return_faults`.
 
-    Nothing of those is written. track_commits: how many were tried. A listing that comes to one of
-    `unreadable_returns` fails whole.
+    Nothing of those is written. track_commits: how many were tried.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class FaultyStore(MemoryStore):
         self.track_faults: deque[Exception] = deque()
         self.commit_faults: deque[Exception] = deque()
         self.check_faults: deque[Exception] = deque()
-        self.unreadable_returns: set[str] = set()
+        self.return_faults: deque[Exception] = deque()
         self.track_commits = 0
 
     async def commit(self, change: Change) -> OrderRecord:
@@ -50,11 +49,9 @@ class FaultyStore(MemoryStore):
         return await super().commit_track(change)
 
     async def list_returns(
-        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int
+        self, tenant: str, return_filter: ReturnFilter, *, after: str, limit: int, whole: bool = False
     ) -> list[ReturnRecord]:
         """See ReturnStore."""
-        page = await super().list_returns(tenant, return_filter, after=after, limit=limit)
-        for record in page:
-            if record.return_id in self.unreadable_returns:
-                raise StoreError(f"returns.body of {record.return_id} cannot be read")
-        return page
+        if self.return_faults:
+            raise self.return_faults.popleft()
+        return await super().list_returns(tenant, return_filter, after=after, limit=limit, whole=whole)
