@@ -230,3 +230,17 @@ def test_a_rule_is_overruled_by_a_person() -> None:
     assert made.record.decision == Decision(Verdict.APPROVE, "", "a loyal customer", at(3))
     assert made.record.tries == 1
     assert replace(made.record, due_time=None) != made.record
+
+
+def test_a_try_whose_key_is_taken_says_by_which_order_and_what_to_do() -> None:
+    """Approving it again is a further try, with a reference and a key of its own."""
+    record = replace(a_return(S.APPROVED), tries=2)
+
+    step = policy.failed(record, policy.key_taken("order-7"), NOW)
+
+    assert step is not None
+    assert step.record.failure is not None
+    assert "order-7" in step.record.failure.message
+    again = policy.approved(step.record, "once more", NOW)
+    assert again is not None
+    assert (again.record.state, again.record.tries) == (S.APPROVED, 3)
