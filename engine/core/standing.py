@@ -5,7 +5,6 @@ The shell around `policy.diversion`, which decides what follows from it.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -53,8 +52,7 @@ class Standings:
         asked: accounts that have had it, where another booking is a retry. in_background: `reconcile` took it up.
         """
         share_s = share_of_deadline_s(left_s, max(count - 1, 0))
-        most = MOST_IN_BACKGROUND if in_background else sys.maxsize
-        return partial(self._at, order_id, tenant, left_s, share_s, asked, most)
+        return partial(self._at, order_id, tenant, left_s, share_s, asked, in_background)
 
     @contextmanager
     def background_place(self, account_id: str) -> Iterator[None]:
@@ -93,12 +91,12 @@ class Standings:
         left_s: float,
         share_s: float,
         asked: Collection[str],
-        most_in_background: int,
+        in_background: bool,
         account_id: str,
     ) -> Hindrance:
         if self.capacity.is_full(account_id):
             return Hindrance.DAILY_CAP
-        if self._in_background[account_id] >= most_in_background:
+        if in_background and self._in_background[account_id] >= MOST_IN_BACKGROUND:
             return Hindrance.BACKLOG
         wait_s = self._outbound.wait_s(account_id, "book", priority=Priority.BOOK, tenant=tenant)
         percent = self._outbound.ramp_percent(account_id, "book")

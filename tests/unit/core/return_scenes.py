@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from crossdock_sdk import Item, Parcel
@@ -60,3 +61,14 @@ async def scan(scene: House, number: str, code: str, carrier: str = "alpha") -> 
     scene.network.ledgers[carrier].scan(number, scene.clock.now(), code)
     await scene.track(number, carrier=carrier, max_age_s=0.0)
     await scene.pass_time(2.0)
+
+
+async def restart_under(scene: House, calling: asyncio.Future[Any]) -> None:
+    """The engine dies while a caller waits for its answer; the next one carries on what it finds."""
+    await scene.crash()
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
+    await scene.start()
+    scene.reconcile()
+    scene.carry_returns()
+    await scene.pass_time(400.0)

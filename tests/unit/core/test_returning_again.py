@@ -18,7 +18,7 @@ from engine.store.port import Idempotency, StoreError
 from engine.store.return_port import ReturnKey
 from tests.fakes.house import TENANT, House, house
 from tests.fakes.rows import a_return, booking, loaded
-from tests.unit.core.return_scenes import ALPHA, COURIER, ask, begin, now, scan
+from tests.unit.core.return_scenes import ALPHA, COURIER, ask, begin, now, restart_under, scan
 
 pytestmark = pytest.mark.anyio
 S = ReturnState
@@ -140,13 +140,7 @@ async def test_a_further_try_that_dies_while_it_is_booked_is_found_again() -> No
         scene.network.hold("alpha", "book")
         calling = asyncio.ensure_future(approve(scene, made))
         await scene.pass_time(1.0)
-        await scene.crash()
-        calling.cancel()
-        await asyncio.gather(calling, return_exceptions=True)
-        await scene.start()
-        scene.reconcile()
-        scene.carry_returns()
-        await scene.pass_time(400.0)
+        await restart_under(scene, calling)
         found = await now(scene, made)
         order = await order_of(scene, found)
 

@@ -16,7 +16,7 @@ from engine.core.returning import DAY_S
 from engine.core.returns import CreatedReturn
 from tests.fakes.carrier import lost, refuse
 from tests.fakes.house import OTHER_TENANT, TENANT, House, house
-from tests.unit.core.return_scenes import ALPHA, COURIER, Always, ask, begin, now, scan
+from tests.unit.core.return_scenes import ALPHA, COURIER, Always, ask, begin, now, restart_under, scan
 
 pytestmark = pytest.mark.anyio
 S = ReturnState
@@ -273,13 +273,7 @@ async def test_a_crash_before_the_way_back_is_booked_loses_nothing() -> None:
             )
         )
         await scene.pass_time(1.0)
-        await scene.crash()
-        calling.cancel()
-        await asyncio.gather(calling, return_exceptions=True)
-        await scene.start()
-        scene.reconcile()
-        scene.carry_returns()
-        await scene.pass_time(400.0)
+        await restart_under(scene, calling)
         (found,) = await scene.store.returns_of_order(TENANT, created.order.order.order_id)
 
     assert found.state is S.BOOKED

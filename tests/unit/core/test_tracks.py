@@ -194,6 +194,7 @@ async def test_the_carriers_least_interval_holds_also_after_a_lost_answer(fault:
         before = polls(scene)
         for _ in range(3):
             await scene.track(NUMBER, max_age_s=0.0)
+            await scene.pass_time(2.0)
         soon = polls(scene) - before
         await scene.pass_time(61.0)
         await scene.track(NUMBER, max_age_s=0.0)
